@@ -1,0 +1,101 @@
+"""The HTTP client of every command that talks to a fleet server or to a local agent.
+
+One request, one answer, bounded; faults become errors with the right exit code. Tokens go in a header and never into
+a message.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgekit.errors import Conflict, EdgekitError, NotAllowed, NotFound, Unreachable, UsageFault
+
+MAX_ANSWER_BYTES = 64 << 20
+_TIMEOUT_S = 30.0
+
+
+@dataclass
+class Api:
+    """A server's API at `url` (such as `http://127.0.0.1:8800`), with a bearer token if there is one."""
+
+    url: str
+    token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        import urllib3
+
+        if not self.url.startswith(("http://", "https://")):
+            raise UsageFault(f"server address {self.url!r} must start with http:// or https://")
+        self.url = self.url.rstrip("/")
+        self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT_S)
+
+    def get(self, path: str) -> Any:
+        """GET `path`; the decoded JSON answer. Raises Unreachable, NotAllowed, NotFound, Conflict, UsageFault."""
+        return self.call("GET", path)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """POST JSON."""
+        return self.call("POST", path, json.dumps(body if body is not None else {}).encode())
+
+    def put_bytes(self, path: str, content: bytes) -> Any:
+        """PUT bytes."""
+        return self.call("PUT", path, content, content_type="application/octet-stream")
+
+    def exists(self, path: str) -> bool:
+        """HEAD `path`: is it there?"""
+        try:
+            self.call("HEAD", path)
+        except NotFound:
+            return False
+        return True
+
+    def call(self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json") -> Any:
+        """One request. The answer's JSON, or None when it has no body."""
+        import urllib3
+
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        try:
+            answer = self._pool.request(method, self.url + path, body=body, headers=headers, preload_content=False)
+            content = answer.read(MAX_ANSWER_BYTES + 1)
+            answer.release_conn()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(
+                f"nothing answers at {self.url} ({_cause(error)}): check the address and that the server runs"
+            ) from error
+        if len(content) > MAX_ANSWER_BYTES:
+            raise EdgekitError(f"{self.url}{path} answered more than {MAX_ANSWER_BYTES >> 20} MiB", reason="too_large")
+        return _judge(answer.status, content, f"{method} {self.url}{path}")
+
+
+def _cause(error: BaseException) -> str:
+    text = str(error)
+    for known in (
+        "Connection refused",
+        "Name or service not known",
+        "timed out",
+        "certificate verify failed",
+    ):
+        if known in text:
+            return known.lower()
+    return type(error).__name__
+
+
+def _judge(status: int, content: bytes, what: str) -> Any:
+    try:
+        value = json.loads(content) if content else None
+    except ValueError:
+        value = None
+    if status < 400:
+        return value
+    detail = value.get("detail") if isinstance(value, dict) else None
+    message = detail if isinstance(detail, str) else f"{what} answered {status}"
+    reason = value.get("reason") if isinstance(value, dict) else None
+    kinds: dict[int, type[EdgekitError]] = {401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Conflict}
+    kind = kinds.get(status, UsageFault if status in (400, 413, 422) else EdgekitError)
+    raise kind(message, reason=reason if isinstance(reason, str) else None)
