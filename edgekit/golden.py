@@ -26,7 +26,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: str
     features: list[str]
     rows: list[list[Value]]
-    expected: dict[str, list[Value] | list[list[float]]]
+    expected: dict[str, list[Value | list[float]]]
     absolute: float
     relative: float
 
