@@ -1,0 +1,1 @@
+"""What tests share: small real models, and fakes of outside worlds behind the seams of the real ones."""
