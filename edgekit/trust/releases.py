@@ -127,7 +127,9 @@ class Repository:
         present = self._releases_of(name)
         for release in present:
             if release.version == version:
-                return _same_or_conflict(release, bundle.sha256)
+                same = _same_or_conflict(release, bundle.sha256)
+                self._ensure_delegation(name, now)  # an earlier add may have been cut before it
+                return same
         counter = max((release.counter for release in present), default=0) + 1
         floor = max((release.min_counter for release in present), default=0)
         chosen = floor if min_counter is None else min_counter
@@ -217,9 +219,9 @@ class Repository:
         role.expires = _expiry(now, TARGETS_DAYS)
         metadata.sign(signer)
         self._store(metadata, model)
-        self._ensure_delegation(model, signer, now)
+        self._ensure_delegation(model, now)
 
-    def _ensure_delegation(self, model: str, signer: Signer, now: datetime) -> None:
+    def _ensure_delegation(self, model: str, now: datetime) -> None:
         metadata = self._load("targets")
         targets = metadata.signed
         assert isinstance(targets, Targets)
@@ -227,6 +229,7 @@ class Repository:
         roles = delegations.roles or {}
         if model in roles:
             return
+        signer = self._key("targets")
         key = signer.public_key
         delegations.keys[key.keyid] = key
         roles[model] = DelegatedRole(model, [key.keyid], threshold=1, terminating=True, paths=[f"{model}/*"])
@@ -245,7 +248,7 @@ def _expiry(now: datetime, days: int) -> datetime:
 def _same_or_conflict(release: Release, sha256: str) -> Release:
     if release.sha256 != sha256:
         raise Conflict(
-            f"{release.model} {release.version} is signed already with other content: give the new bundle a new version",
+            f"{release.model} {release.version} is signed already with other content: give this bundle a new version",
             reason="version_taken",
         )
     return release
