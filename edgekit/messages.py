@@ -43,14 +43,14 @@ FINAL_STATES = frozenset(
 BAD_STATES = frozenset({"failed", "rejected", "rolled_back"})
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
+class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every document: immutable, fields by name, defaults written out so that the schema is always there."""
 
 
 # ---- server → device ------------------------------------------------------------------------------------------
 
 
-class MetadataVersions(_Document, frozen=True, kw_only=True):
+class MetadataVersions(Document, frozen=True, kw_only=True):
     """Versions of the TUF top-level roles at the server when a desired document was signed."""
 
     root: int
@@ -58,7 +58,7 @@ class MetadataVersions(_Document, frozen=True, kw_only=True):
     snapshot: int
 
 
-class DesiredModel(_Document, frozen=True, kw_only=True):
+class DesiredModel(Document, frozen=True, kw_only=True):
     """One model that a device shall run. `soak_s`: how long it must serve well before the update counts as done."""
 
     name: str
@@ -70,7 +70,7 @@ class DesiredModel(_Document, frozen=True, kw_only=True):
     soak_s: float = 0.0
 
 
-class Desired(_Document, frozen=True, kw_only=True):
+class Desired(Document, frozen=True, kw_only=True):
     """What a device shall run: the payload of the signed `desired` document. Level-triggered; `seq` strictly rises."""
 
     schema: str = "edgekit.desired/1"
@@ -83,14 +83,14 @@ class Desired(_Document, frozen=True, kw_only=True):
     models: list[DesiredModel]
 
 
-class Signature(_Document, frozen=True, kw_only=True):
+class Signature(Document, frozen=True, kw_only=True):
     """`sig`: base64 of an Ed25519 signature; `keyid`: hexadecimal id of the key, as in TUF."""
 
     keyid: str
     sig: str
 
 
-class Envelope(_Document, frozen=True, kw_only=True):
+class Envelope(Document, frozen=True, kw_only=True):
     """DSSE v1 envelope (https://github.com/secure-systems-lab/dsse): what is signed is PAE(payloadType, payload)."""
 
     payloadType: str  # noqa: N815 - the names of the DSSE specification
@@ -98,7 +98,7 @@ class Envelope(_Document, frozen=True, kw_only=True):
     signatures: list[Signature]
 
 
-class Ack(_Document, frozen=True, kw_only=True):
+class Ack(Document, frozen=True, kw_only=True):
     """The server committed these reports of `epoch`, or had them already, or set them aside as malformed."""
 
     schema: str = "edgekit.ack/1"
@@ -106,7 +106,7 @@ class Ack(_Document, frozen=True, kw_only=True):
     seqs: list[int]
 
 
-class ServerPresence(_Document, frozen=True, kw_only=True):
+class ServerPresence(Document, frozen=True, kw_only=True):
     """The server is there. `session` is new with every start."""
 
     schema: str = "edgekit.server-presence/1"
@@ -114,7 +114,7 @@ class ServerPresence(_Document, frozen=True, kw_only=True):
     session: str = ""
 
 
-class ChunkIndex(_Document, frozen=True, kw_only=True):
+class ChunkIndex(Document, frozen=True, kw_only=True):
     """The chunks of an artifact: `digests` is base64 of the chunks' SHA-256 digests, 32 bytes each, in order.
 
     `gone` (with everything else left out) says that the artifact will not come, and why.
@@ -131,7 +131,7 @@ class ChunkIndex(_Document, frozen=True, kw_only=True):
 # ---- device → server ------------------------------------------------------------------------------------------
 
 
-class Hardware(_Document, frozen=True, kw_only=True):
+class Hardware(Document, frozen=True, kw_only=True):
     """What the device is: machine name of uname, cores, memory."""
 
     arch: str
@@ -139,7 +139,7 @@ class Hardware(_Document, frozen=True, kw_only=True):
     memory_total_bytes: int
 
 
-class ReportedModel(_Document, frozen=True, kw_only=True):
+class ReportedModel(Document, frozen=True, kw_only=True):
     """One model slot. `state` is `serving`, `soaking`, `none`, or the state of an update in progress."""
 
     name: str
@@ -148,7 +148,7 @@ class ReportedModel(_Document, frozen=True, kw_only=True):
     state: str = "none"
 
 
-class Reported(_Document, frozen=True, kw_only=True):
+class Reported(Document, frozen=True, kw_only=True):
     """The device's own account, retained: what runs, which desired document was applied, what is free."""
 
     schema: str = "edgekit.reported/1"
@@ -163,7 +163,7 @@ class Reported(_Document, frozen=True, kw_only=True):
     memory_available_bytes: int
 
 
-class Presence(_Document, frozen=True, kw_only=True):
+class Presence(Document, frozen=True, kw_only=True):
     """Retained; also the last will with `online` false. `clean` tells a shutdown from a lost link."""
 
     schema: str = "edgekit.presence/1"
@@ -172,7 +172,7 @@ class Presence(_Document, frozen=True, kw_only=True):
     clean: bool = False
 
 
-class Event(_Document, frozen=True, kw_only=True):
+class Event(Document, frozen=True, kw_only=True):
     """One transition of an update. (`epoch`, `seq`) identify the report for ever."""
 
     schema: str = "edgekit.event/1"
@@ -189,7 +189,7 @@ class Event(_Document, frozen=True, kw_only=True):
     detail: str | None = None
 
 
-class Requests(_Document, frozen=True, kw_only=True):
+class Requests(Document, frozen=True, kw_only=True):
     """Predict requests of the interval by outcome, and rows predicted."""
 
     ok: int = 0
@@ -198,7 +198,7 @@ class Requests(_Document, frozen=True, kw_only=True):
     rows: int = 0
 
 
-class Latency(_Document, frozen=True, kw_only=True):
+class Latency(Document, frozen=True, kw_only=True):
     """Mergeable latency counts in microseconds: sparse [bucket, count] pairs of the log-linear histogram.
 
     Bucket of v: v itself below 16; else with e = v.bit_length(): (e << 3) + ((v >> (e - 4)) & 7), eight buckets an
@@ -211,7 +211,7 @@ class Latency(_Document, frozen=True, kw_only=True):
     buckets: list[tuple[int, int]] = []
 
 
-class ModelHealth(_Document, frozen=True, kw_only=True):
+class ModelHealth(Document, frozen=True, kw_only=True):
     """Counts of one model version over the interval."""
 
     name: str
@@ -221,7 +221,7 @@ class ModelHealth(_Document, frozen=True, kw_only=True):
     latency: Latency
 
 
-class SystemHealth(_Document, frozen=True, kw_only=True):
+class SystemHealth(Document, frozen=True, kw_only=True):
     """Gauges at the time of the report."""
 
     rss_bytes: int
@@ -231,14 +231,14 @@ class SystemHealth(_Document, frozen=True, kw_only=True):
     uptime_s: float
 
 
-class OutboxHealth(_Document, frozen=True, kw_only=True):
+class OutboxHealth(Document, frozen=True, kw_only=True):
     """The device's report queue: rows waiting, rows merged away because it was full."""
 
     queued: int
     merged: int
 
 
-class HealthData(_Document, frozen=True, kw_only=True):
+class HealthData(Document, frozen=True, kw_only=True):
     """The payload of a health report."""
 
     schema: str = "edgekit.health/1"
@@ -252,7 +252,7 @@ class HealthData(_Document, frozen=True, kw_only=True):
     outbox: OutboxHealth
 
 
-class Health(_Document, frozen=True, kw_only=True):
+class Health(Document, frozen=True, kw_only=True):
     """CloudEvents 1.0, structured mode (binary mode would need MQTT 5)."""
 
     specversion: str = "1.0"
@@ -264,7 +264,7 @@ class Health(_Document, frozen=True, kw_only=True):
     data: HealthData
 
 
-class Want(_Document, frozen=True, kw_only=True):
+class Want(Document, frozen=True, kw_only=True):
     """The device was told to run an artifact whose index has not come."""
 
     schema: str = "edgekit.want/1"
@@ -273,22 +273,22 @@ class Want(_Document, frozen=True, kw_only=True):
 
 # ---- encoding -------------------------------------------------------------------------------------------------
 
-Document = TypeVar("Document", bound=_Document)
+Kind = TypeVar("Kind", bound=Document)
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _LIMITS: dict[type, int] = {
     ChunkIndex: MAX_MESSAGE_BYTES,
     Envelope: MAX_DOCUMENT_BYTES,
     Health: MAX_MESSAGE_BYTES,  # what is *sent* is held to MAX_REPORT_BYTES by the agent
 }
-_DECODERS: dict[type, msgspec.json.Decoder[_Document]] = {}
+_DECODERS: dict[type, msgspec.json.Decoder[Document]] = {}
 
 
-def encode(document: _Document) -> bytes:
+def encode(document: Document) -> bytes:
     """JSON bytes; equal documents give equal bytes."""
     return _ENCODER.encode(document)
 
 
-def decode(content: bytes, kind: type[Document]) -> Document:
+def decode(content: bytes, kind: type[Kind]) -> Kind:
     """Parse and check one document of that kind. Raises MessageError, which never quotes the content."""
     limit = _LIMITS.get(kind, MAX_DOCUMENT_BYTES)
     if len(content) > limit:
@@ -308,7 +308,7 @@ def decode(content: bytes, kind: type[Document]) -> Document:
     return document
 
 
-def _schema_of(kind: type[_Document]) -> object:
+def _schema_of(kind: type[Document]) -> object:
     return next(field.default for field in msgspec.structs.fields(kind) if field.name == "schema")
 
 

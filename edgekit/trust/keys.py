@@ -5,6 +5,7 @@ Private keys are written readable by their owner only and never appear in a mess
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def public_key(document: dict[str, Any]) -> Key:
     return key
 
 
-def encode_server_keys(keys: dict[str, Key]) -> bytes:
+def encode_server_keys(keys: Mapping[str, Key]) -> bytes:
     """The file that `fleet keys init` prints and `release init --server-keys` reads: public halves by role."""
     document = {"schema": SERVER_KEYS_SCHEMA} | {role: public_document(keys[role]) for role in SERVER_ROLES}
     return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=2) + b"\n"

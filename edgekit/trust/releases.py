@@ -13,7 +13,7 @@ points at it, and a step that finds its work done does nothing. Snapshot and tim
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -104,7 +104,7 @@ class Repository:
 
     # ---- changing -----------------------------------------------------------------------------------------
 
-    def init(self, server_keys: dict[str, Key], now: datetime) -> bool:
+    def init(self, server_keys: Mapping[str, Key], now: datetime) -> bool:
         """Make keys, root and targets. True when something was made, False when all was there for these server keys.
 
         Raises Conflict when the repository was made for other server keys.
@@ -166,7 +166,7 @@ class Repository:
         name = f"{metadata.signed.version}.{role}.json"
         write_atomic(self._folder / "metadata" / name, metadata.to_bytes(_SERIALIZER))
 
-    def _ensure_root(self, signers: dict[str, Signer], server_keys: dict[str, Key], now: datetime) -> bool:
+    def _ensure_root(self, signers: dict[str, Signer], server_keys: Mapping[str, Key], now: datetime) -> bool:
         wanted = {role: signer.public_key for role, signer in signers.items()}
         wanted |= {role: server_keys[role] for role in ("snapshot", "timestamp")}
         if self.latest("root") is not None:
@@ -210,12 +210,12 @@ class Repository:
     ) -> None:
         signer = self._key("targets")
         found = self.latest(model)
-        metadata = Metadata(Targets(version=0)) if found is None else self._load(model)
+        metadata = Metadata(Targets(version=1)) if found is None else self._load(model)
         role = metadata.signed
         assert isinstance(role, Targets)
         fields = msgspec.to_builtins(custom)
         role.targets[target] = TargetFile(bundle.bytes, {"sha256": bundle.sha256}, target, {"custom": fields})
-        role.version += 1
+        role.version = 1 if found is None else found[0] + 1
         role.expires = _expiry(now, TARGETS_DAYS)
         metadata.sign(signer)
         self._store(metadata, model)
