@@ -78,7 +78,21 @@ device_desired = Table(
     Column("dispatched_seq", BigInteger, nullable=False, default=0),
     Column("document", LargeBinary),
     Column("expires_ms", BigInteger),
+    # TUF root version in `document.meta`; a device walks no further than that, so a new root means a new document
+    Column("root_version", BigInteger, nullable=False, default=0),
     Index(None, "expires_ms"),
+)
+
+# device_desired.models once more, as rows, for questions over the whole fleet (which artifact is still needed?).
+desired_model = Table(
+    "desired_model",
+    metadata,
+    Column("device", _ID, ForeignKey("device.id"), nullable=False),
+    Column("model", _ID, nullable=False),
+    Column("version", _VERSION, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    PrimaryKeyConstraint("device", "model"),
+    Index(None, "sha256"),
 )
 
 # Device ids whose desired document must go out. Written in the transaction that changed device_desired.
@@ -95,6 +109,16 @@ artifact = Table(
     Column("sha256", _SHA256, primary_key=True),
     Column("bytes", BigInteger, nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
+)
+
+# Artifacts that the broker may hold chunks of: written before the first chunk is published, deleted after the last one
+# is withdrawn, so that nothing is forgotten there by a server that was killed.
+retained_artifact = Table(
+    "retained_artifact",
+    metadata,
+    Column("sha256", _SHA256, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
 )
 
 release = Table(
