@@ -1,0 +1,109 @@
+"""What the graph gives becomes what a client reads: plain Python values in the manifest's own spelling of the classes.
+
+A graph can only spell a flag as 0 or 1, and some spell a text label as its position; the manifest's `classes` tell
+which value is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgekit.errors import BundleError
+from edgekit.manifest import Manifest, Output, OutputRole
+
+Scalar = float | int | str | bool
+Answer = Scalar | list[float]
+
+_PREFERRED: tuple[OutputRole, ...] = ("label", "value", "score", "probabilities")
+
+
+class Answers:
+    """The answers to a batch: one list per output of the manifest, in its order, one entry per row.
+
+    `label`: a scalar a row. `probabilities`: a list over the classes. `value` and `score`: a list of `width` numbers.
+    """
+
+    __slots__ = ("_form", "columns")
+
+    def __init__(self, form: AnswerForm, columns: list[list[Any]]) -> None:
+        self._form = form
+        self.columns = columns
+
+    def of(self, role: str) -> list[Any] | None:
+        """The answers of that role, or None when the model gives none."""
+        place = self._form.places.get(role)
+        return None if place is None else self.columns[place]
+
+    def predictions(self) -> list[Answer]:
+        """The answer that the model is for, one a row: the label; of a regression the value (a list when there are
+        several); of anything else the score.
+        """
+        column = self.columns[self._form.main]
+        return [entry[0] for entry in column] if self._form.unwrap else column
+
+    def probabilities(self) -> list[dict[str, float]] | None:
+        """Class (spelled as in JSON) → probability, one object a row, for classifiers that give them."""
+        column = self.of("probabilities")
+        if column is None or not self._form.class_names:
+            return None
+        return [dict(zip(self._form.class_names, entry, strict=False)) for entry in column]
+
+    def scores(self) -> list[Answer] | None:
+        """The score beside a label, one a row, for detectors that give it."""
+        column = self.of("score")
+        if column is None or self._form.main == self._form.places["score"]:
+            return None
+        return [entry[0] if len(entry) == 1 else entry for entry in column]
+
+
+class AnswerForm:
+    """How the answers of one model are read and shown."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.outputs = manifest.outputs
+        self.places: dict[str, int] = {}
+        for place, output in enumerate(manifest.outputs):
+            self.places.setdefault(output.role, place)
+        self.main = next(self.places[role] for role in _PREFERRED if role in self.places)
+        main = manifest.outputs[self.main]
+        self.unwrap = main.role in ("value", "score") and main.width == 1
+        shares = manifest.outputs[self.places["probabilities"]] if "probabilities" in self.places else None
+        self.class_names = [spell_class(value) for value in (shares.classes or ())] if shares else []
+        self._readers = [_reader(output) for output in manifest.outputs]
+
+    def read(self, arrays: Sequence[NDArray[Any]]) -> Answers:
+        """Answers from the graph's output arrays, in the manifest's order."""
+        return Answers(self, [read(array) for read, array in zip(self._readers, arrays, strict=True)])
+
+
+def spell_class(value: object) -> str:
+    """A class as the key of a JSON object: `true`, `2`, `2.5`, `worn`."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _reader(output: Output) -> Callable[[NDArray[Any]], list[Any]]:
+    if output.role != "label":
+        return lambda array: array.reshape(len(array), -1).tolist()
+    native = _native_labels(output)
+    if native is None:
+        return lambda array: array.reshape(-1).tolist()
+    return lambda array: [native.get(label, label) for label in array.reshape(-1).tolist()]
+
+
+def _native_labels(output: Output) -> dict[Any, Scalar] | None:
+    """The graph's spelling of a label → the class meant; None when they are the same."""
+    classes = output.classes or []
+    if output.dtype == "string" or not classes:
+        if any(not isinstance(value, str) for value in classes):
+            raise BundleError(
+                f"output {output.name!r} gives text but its classes are not: make the bundle again",
+                reason="manifest_malformed",
+            )
+        return None
+    if all(isinstance(value, str) for value in classes):
+        return dict(enumerate(classes))
+    # True == 1 == 1.0 and they hash alike: looking a number up finds the class in its own type.
+    return None if all(type(value) is int for value in classes) else {value: value for value in classes}
