@@ -1,0 +1,1 @@
+"""Measurements with peers side by side in one run. Run them with `scripts/bench NAME`."""

@@ -1,0 +1,119 @@
+"""What every benchmark shares: rows with a goal, the machine, the table for people, the JSON for machines.
+
+The machines are shared and noisy, so a row's value is a ratio against a peer measured in the same run wherever a peer
+exists, medians of interleaved repeats, and CPU time rather than wall-clock where the question allows it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure. `value` is a ratio to `peer` where there is one; `goal` is an upper bound if `ok` is given."""
+
+    name: str
+    value: float
+    unit: str
+    peer: str | None = None
+    goal: float | None = None
+    ok: bool | None = None
+    detail: str = ""
+
+
+def below(name: str, ours: float, theirs: float, peer: str, goal: float, detail: str = "") -> Row:
+    """A ratio that should not exceed `goal`."""
+    ratio = ours / theirs
+    return Row(name, round(ratio, 4), "ratio", peer, goal, ratio <= goal, detail)
+
+
+def plain(name: str, value: float, unit: str, detail: str = "") -> Row:
+    """A figure without a peer."""
+    return Row(name, round(value, 3), unit, detail=detail)
+
+
+@dataclass
+class Report:
+    """All rows of one run."""
+
+    benchmark: str
+    libraries: tuple[str, ...]
+    rows: list[Row] = field(default_factory=list)
+
+    def finish(self, *, as_json: bool) -> None:
+        """Print; exits 0 whether or not goals were met, since a measurement that ran is a result."""
+        if as_json:
+            document = {
+                "benchmark": self.benchmark,
+                "machine": machine(),
+                "versions": {name: metadata.version(name) for name in self.libraries},
+                "rows": [asdict(row) for row in self.rows],
+            }
+            click.echo(json.dumps(document, indent=1, allow_nan=False))
+            return
+        click.echo(f"{self.benchmark} on {', '.join(f'{k} {v}' for k, v in machine().items())}")
+        for row in self.rows:
+            goal = "" if row.goal is None else f"goal ≤ {row.goal:g} {'met' if row.ok else 'MISSED'}"
+            peer = "" if row.peer is None else f"of {row.peer}"
+            click.echo(f"  {row.name:44} {row.value:>12,.3f} {row.unit:8} {peer:34} {goal:20} {row.detail}")
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures were measured on."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    return {
+        "cpu": model,
+        "cores": os.cpu_count() or 1,
+        "kernel": platform.release().partition("-")[0],
+        "python": sys.version.partition(" ")[0],
+    }
+
+
+def median_of(repeats: int, *actions: Callable[[], float]) -> list[float]:
+    """Medians of each action's own figure, the actions taking turns so that a noisy moment hits all of them."""
+    figures = [[action() for action in actions] for _ in range(repeats)]
+    return [statistics.median(column) for column in zip(*figures, strict=True)]
+
+
+def timed(action: Callable[[], object]) -> Callable[[], float]:
+    """CPU seconds of this process (all threads) that `action` takes."""
+
+    def run() -> float:
+        started = time.process_time()
+        action()
+        return time.process_time() - started
+
+    return run
+
+
+def cpu_s(pid: int) -> float:
+    """User and system CPU seconds a process has used so far (proc(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process now."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
