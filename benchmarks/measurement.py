@@ -24,7 +24,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure. `value` is a ratio to `peer` where there is one; `goal` is an upper bound if `ok` is given."""
+    """One measured figure. `value` is a ratio to `peer` where there is one; `goal` is an upper bound."""
 
     name: str
     value: float
