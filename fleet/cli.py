@@ -1,10 +1,30 @@
-"""`edgekit fleet …`. Heavy imports sit inside the commands."""
+"""`edgekit fleet …`. Heavy imports sit inside the commands (`fleet.commands`)."""
 
 from __future__ import annotations
 
 import click
 
+from fleet.commands import devices, models, releases, rollouts, serving, tokens
+
 
 @click.group()
 def fleet() -> None:
-    """Run and steer the fleet server."""
+    """Run and steer the fleet server.
+
+    \b
+    serve, migrate, keys, token   on the server itself, with --config
+    everything else               from anywhere, with EDGEKIT_SERVER and EDGEKIT_TOKEN
+    """
+
+
+for _command in (
+    serving.serve,
+    serving.migrate,
+    serving.keys,
+    tokens.token,
+    devices.devices,
+    releases.releases,
+    rollouts.rollout,
+    models.models,
+):
+    fleet.add_command(_command)

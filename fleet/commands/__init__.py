@@ -1,0 +1,1 @@
+"""The commands of `edgekit fleet`, a file per noun. Heavy imports sit inside them."""
