@@ -165,6 +165,7 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
     gone, alive = psutil.wait_procs(children, timeout=5)
     assert alive == []
     assert gone
-    assert demo.stdout is not None and demo.stderr is not None
+    assert demo.stdout is not None
+    assert demo.stderr is not None
     demo.stdout.close()
     demo.stderr.close()
