@@ -1,0 +1,154 @@
+"""The agent's configuration: `join.toml` alone is enough, `agent.toml` names it and changes defaults.
+
+    join = "join.toml"
+
+    [agent]
+    data_dir = "edgekit-agent"
+
+Relative paths are relative to the file that holds them. `EDGEKIT_HTTP_PORT=8701` overrides `port` in `[http]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from edgekit import config
+from edgekit.errors import ConfigError
+from edgekit.join import Join
+
+_BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+class AgentSection(msgspec.Struct, frozen=True, kw_only=True):
+    """`data_dir`: everything the agent keeps. One running agent per folder."""
+
+    data_dir: str = "edgekit-agent"
+
+
+class HttpSection(msgspec.Struct, frozen=True, kw_only=True):
+    """The local API. `port` 0 takes any free one; `unix_socket` (a path) is served as well when it is given."""
+
+    host: str = "127.0.0.1"
+    port: int = 8700
+    unix_socket: str = ""
+
+    def __post_init__(self) -> None:
+        _within("port", self.port, 0, 65_535)
+
+
+class HealthSection(msgspec.Struct, frozen=True, kw_only=True):
+    """How often health is reported."""
+
+    interval_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        _within("interval_s", self.interval_s, 0.2, 86_400)
+
+
+class LinkSection(msgspec.Struct, frozen=True, kw_only=True):
+    """The connection to the broker. Waits between attempts double from `retry_min_s` to `retry_max_s`, with jitter."""
+
+    keepalive_s: int = 45
+    retry_min_s: float = 1.0
+    retry_max_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        _within("keepalive_s", self.keepalive_s, 5, 3_600)
+        _within("retry_min_s", self.retry_min_s, 0.05, 3_600)
+        _within("retry_max_s", self.retry_max_s, self.retry_min_s, 86_400)
+
+
+class UpdateSection(msgspec.Struct, frozen=True, kw_only=True):
+    """How updates are carried out.
+
+    `chunk_window`: chunks asked for at once. `chunk_timeout_s`: a chunk or index that has not come by then is asked
+    for again. `stall_limit_s`: a download without a new chunk for so long, link up, fails. `max_trial_boots`: a trial
+    that was started so often without standing its soak is rolled back at the next start. `retry_min_s`/`retry_max_s`:
+    how soon and how rarely a waiting update tries again.
+    """
+
+    chunk_window: int = 8
+    chunk_timeout_s: float = 10.0
+    stall_limit_s: float = 3_600.0
+    preflight_timeout_s: float = 60.0
+    preflight_memory_mib: int = 4_096
+    trust_timeout_s: float = 60.0
+    metadata_timeout_s: float = 10.0
+    max_trial_boots: int = 3
+    retry_min_s: float = 5.0
+    retry_max_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        _within("chunk_window", self.chunk_window, 1, 16)
+        _within("max_trial_boots", self.max_trial_boots, 1, 100)
+        _within("preflight_memory_mib", self.preflight_memory_mib, 512, 1 << 20)
+        for name in ("chunk_timeout_s", "stall_limit_s", "preflight_timeout_s", "trust_timeout_s"):
+            _within(name, getattr(self, name), 0.1, 86_400)
+        _within("metadata_timeout_s", self.metadata_timeout_s, 0.1, self.trust_timeout_s)
+        _within("retry_min_s", self.retry_min_s, 0.05, 86_400)
+        _within("retry_max_s", self.retry_max_s, self.retry_min_s, 86_400)
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """`agent.toml`."""
+
+    join: str = "join.toml"
+    agent: AgentSection = AgentSection()
+    http: HttpSection = HttpSection()
+    health: HealthSection = HealthSection()
+    link: LinkSection = LinkSection()
+    update: UpdateSection = UpdateSection()
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """A checked configuration. `data_dir` and `unix_socket` are absolute; `unix_socket` is None when not asked for."""
+
+    join: Join
+    data_dir: Path
+    unix_socket: Path | None
+    http: HttpSection
+    health: HealthSection
+    link: LinkSection
+    update: UpdateSection
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> AgentConfig:
+    """Read `agent.toml`, or `join.toml` itself. Raises ConfigError listing every fault of the file that has some."""
+    table = config.read_toml(path)
+    folder = path.absolute().parent
+    if "schema" in table:
+        join_path = path
+        file = config.build({}, _File, environ=environ, origin=str(path))
+    else:
+        file = config.build(table, _File, environ=environ, origin=str(path))
+        join_path = folder / file.join
+        table = config.read_toml(join_path)
+    join = config.build(table, Join, environ=environ, origin=str(join_path))
+    broker_address(join.broker.url)
+    unix_socket = folder / file.http.unix_socket if file.http.unix_socket else None
+    data_dir = folder / file.agent.data_dir
+    return AgentConfig(join, data_dir, unix_socket, file.http, file.health, file.link, file.update)
+
+
+def broker_address(url: str) -> tuple[str, int, bool]:
+    """(host, port, TLS?) of a broker URL. Raises ConfigError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _BROKER_PORTS[parts.scheme]
+        host = parts.hostname
+    except (ValueError, KeyError):
+        host, port = None, 0
+    if not host or parts.path not in ("", "/"):
+        raise ConfigError("broker.url must look like mqtt://host:port or mqtts://host:port")
+    return host, port, parts.scheme == "mqtts"
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}, it must lie between {low} and {high}")

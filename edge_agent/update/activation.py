@@ -1,0 +1,175 @@
+"""Putting a stored model into service and taking it out again, while requests go on.
+
+The trial is durable before the model is loaded, so a model that kills its process is known at the next start. Loading
+and freeing happen on niced threads; a request sees the old model or the new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from edge_agent.config import UpdateSection
+from edge_agent.serve.inference import Predictor, trim_heap
+from edge_agent.serve.models import Models
+from edge_agent.serve.selftest import run_golden
+from edge_agent.update.blobs import Blobs
+from edge_agent.update.slots import Slots
+from edge_agent.update.soak import Served, judge
+from edge_agent.update.state import Slot, Trial
+from edge_agent.update.table import Event, Happened
+from edge_agent.update.threads import DiskThread, run_niced
+from edgekit import golden
+from edgekit.bundle import MAX_BUNDLE_BYTES
+from edgekit.errors import BundleError, DeviceFault
+from edgekit.files import read_bounded
+from edgekit.packing import EXPANDED_NAMES
+
+_LOG = logging.getLogger("edgekit.agent.update")
+_SOAK_TICK_S = 1.0
+
+
+@dataclass(frozen=True)
+class BootFinding:
+    """A trial found at start. `happened`: what already speaks against it, or None: its soak goes on."""
+
+    trial: Trial
+    happened: Happened | None
+
+
+@dataclass
+class Activation:
+    """Joins the slots on disk and the models in memory. `served`: counts since the start, by bundle digest."""
+
+    slots: Slots
+    models: Models
+    disk: DiskThread
+    section: UpdateSection
+    served: Callable[[str], Served]
+    soaked_s: dict[str, float] = field(default_factory=dict)
+
+    # ---- at start -------------------------------------------------------------------------------------------
+
+    def boot(self) -> dict[str, BootFinding]:
+        """Serve what is proven, or on trial, for every model; trials that were found, by name. Before any request."""
+        found = {}
+        for name in sorted(self.slots.state.models):
+            trial = self.slots.count_boot(name)
+            happened = self._boot_trial(name, trial) if trial is not None else None
+            if trial is None or happened is not None:
+                self._boot_proven(name)
+            if trial is not None:
+                found[name] = BootFinding(trial, happened)
+        self.slots.collect()
+        trim_heap()
+        return found
+
+    def _boot_trial(self, name: str, trial: Trial) -> Happened | None:
+        if trial.boots > self.section.max_trial_boots:
+            return Happened(
+                Event.UNHEALTHY, "crash_loop", f"the process ended {trial.boots - 1} times without standing its soak"
+            )
+        try:
+            self.models.swap(name, load(self.slots.blobs, trial))
+        except (BundleError, DeviceFault) as error:
+            return Happened(Event.UNHEALTHY, error.reason, error.message)
+        return None
+
+    def _boot_proven(self, name: str) -> None:
+        while (current := self.slots.model(name).current) is not None:
+            try:
+                self.models.swap(name, load(self.slots.blobs, current))
+                return
+            except (BundleError, DeviceFault) as error:
+                _LOG.error("%s %s cannot serve, the one before it does: %s", name, current.version, error.message)
+                self.slots.fall_back(name)
+
+    # ---- while running --------------------------------------------------------------------------------------
+
+    async def activate(self, name: str, trial: Trial, load_peak_bytes: int, available_bytes: int) -> Happened:
+        """Begin the trial: PASSED when it serves, REFUSED or BROKEN when it does not come up here."""
+        if available_bytes and available_bytes < load_peak_bytes:
+            detail = f"loading takes {load_peak_bytes >> 20} MiB and {available_bytes >> 20} MiB are free"
+            return Happened(Event.BROKEN, "memory_short", detail)
+        await self.disk.run(self.slots.begin_trial, name, trial)
+        try:
+            await self._serve(name, trial)
+        except BundleError as error:
+            return Happened(Event.REFUSED, error.reason, error.message)
+        except DeviceFault as error:
+            return Happened(Event.BROKEN, error.reason, error.message)
+        self.soaked_s[name] = 0.0
+        return Happened(Event.PASSED)
+
+    async def soak(self, name: str, trial: Trial) -> Happened:
+        """Watch the trial until it is judged. Time counts only while this process serves it."""
+        loop = asyncio.get_running_loop()
+        started = loop.time() - trial.soaked_s
+        base = self.served(trial.sha256)
+        while True:
+            self.soaked_s[name] = loop.time() - started
+            now = self.served(trial.sha256)
+            since = Served(now.ok - base.ok, now.server_error - base.server_error)
+            happened = judge(since, self.soaked_s[name], trial.soak_s)
+            if happened is not None:
+                return happened
+            await asyncio.sleep(min(_SOAK_TICK_S, max(0.01, trial.soak_s - self.soaked_s[name])))
+
+    async def commit(self, name: str) -> None:
+        """The trial is proven."""
+        await self.disk.run(self.slots.commit, name)
+        await self.disk.run(self.slots.collect)
+
+    async def restore(self, name: str) -> None:
+        """Serve what was proven before the trial; nothing, when nothing was."""
+        await self.disk.run(self.slots.forget_trial, name)
+        while (current := self.slots.model(name).current) is not None and not self.serves(name, current.sha256):
+            try:
+                await self._serve(name, current)
+            except (BundleError, DeviceFault) as error:
+                _LOG.error("%s %s cannot serve, the one before it does: %s", name, current.version, error.message)
+                await self.disk.run(self.slots.fall_back, name)
+        if current is None:
+            await _free([self.models.swap(name, None)])
+        await self.disk.run(self.slots.collect)
+
+    def serves(self, name: str, sha256: str) -> bool:
+        """True when that bundle's model answers requests."""
+        predictor = self.models.get(name)
+        return predictor is not None and predictor.identity[2] == sha256
+
+    async def pause(self) -> None:
+        """At a clean stop: trials are not blamed for it."""
+        for name, model in self.slots.state.models.items():
+            if model.trial is not None:
+                await self.disk.run(self.slots.pause_trial, name, self.soaked_s.get(name, 0.0))
+
+    async def _serve(self, name: str, slot: Slot) -> None:
+        predictor = await run_niced(partial(load, self.slots.blobs, slot))
+        await _free([self.models.swap(name, predictor)])
+
+
+def load(blobs: Blobs, slot: Slot) -> Predictor:
+    """The model of a slot, its digests checked and its golden rows answered. Raises BundleError, DeviceFault."""
+    folder = blobs.check(slot.sha256, slot.manifest_sha256)
+    predictor = Predictor.open(folder, sha256=slot.sha256)
+    try:
+        rows = golden.decode_golden(read_bounded(folder / EXPANDED_NAMES["golden"], MAX_BUNDLE_BYTES))
+    except (OSError, ValueError) as error:
+        raise DeviceFault(f"the golden rows of {predictor.label} cannot be read", reason="model_unreadable") from error
+    result = run_golden(predictor, rows)
+    if not result.passed:
+        raise BundleError(f"{predictor.label} does not answer as it should: {result.detail}", reason="golden_mismatch")
+    return predictor
+
+
+async def _free(old: list[Predictor | None]) -> None:
+    # The list is the only reference left: clearing it frees the model there, off the loop.
+    def free() -> None:
+        old.clear()
+        trim_heap()
+
+    await run_niced(free)
