@@ -1,7 +1,7 @@
 """The thread itself: conversion time, bundle bytes, update time, prediction CPU and agent memory, beside their peers.
 
-Peers: skl2onnx alone (conversion), zstd-19 of its file (bytes), a plain HTTP download with digest and load (update), and
-Flask + waitress + the scikit-learn pickle (prediction). Goals are upper bounds.
+Peers: skl2onnx alone (conversion), zstd-19 of its file (bytes), a plain HTTP download with digest and load (update),
+and Flask + waitress + the scikit-learn pickle (prediction). Goals are upper bounds.
 """
 
 from __future__ import annotations
