@@ -1,0 +1,99 @@
+"""From a request for a prediction to its answer, whatever the API: read, run, shape, count.
+
+The model is looked up once per request and everything else goes through that one object, so that no request sees half
+of a swap. Short runs are answered on the event loop, because handing one to a thread costs more than the run itself;
+long runs and large bodies go to a thread, because everybody else waits for the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, Protocol
+
+from edge_agent.serve.answers import Answers
+from edge_agent.serve.inference import Predictor
+from edge_agent.serve.message import Request, Response, answer
+from edge_agent.serve.models import Models
+from edge_agent.serve.rows import Batch, RowsRefused
+from edgekit.errors import DeviceFault, MessageError, NotFound
+
+Outcome = Literal["ok", "client_error", "server_error"]
+Shape = Callable[[Predictor, Batch, Answers], object]
+
+_ON_LOOP_US = 1000.0
+_ON_LOOP_BODY_BYTES = 64 << 10
+
+
+class Meter(Protocol):
+    """Who counts requests. Called from the loop and from the inference thread."""
+
+    def count(self, identity: tuple[str, str, str], outcome: Outcome, *, rows: int = 0, elapsed_us: int = 0) -> None:
+        """One request to the model (name, version, sha256), answered or refused."""
+
+
+class NoModel(DeviceFault):
+    """No verified model is being served yet: the device waits for one, and so should the client."""
+
+    default_reason = "no_model"
+
+
+class Answering:
+    """Answers requests with the models that are being served."""
+
+    def __init__(self, models: Models, meter: Meter) -> None:
+        self.models = models
+        self._meter = meter
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+
+    def find(self, name: str | None) -> Predictor:
+        """The model to answer with. Raises NotFound for a name that means nothing here, NoModel while there is none."""
+        predictor = self.models.get(name)
+        if predictor is not None:
+            return predictor
+        serving = [other.manifest.name for other in self.models.all()]
+        if name is None and serving:
+            raise NotFound(f"several models are served here: ask for one of {', '.join(serving)} by name")
+        if name is not None and not self.models.known(name) and (serving or self.models.configured):
+            raise NotFound(f"no model {name[:63]!r} is served here: there is {', '.join(serving) or 'none yet'}")
+        raise NoModel("no model is installed yet: the device is waiting for its first release, try again later")
+
+    def answer(
+        self, predictor: Predictor, request: Request, read: Callable[[Predictor, bytes], Batch], shape: Shape
+    ) -> Response | Awaitable[Response]:
+        """The answer, or the promise of one. Raises RowsRefused and MessageError for what the client did wrong,
+        DeviceFault when the model fails; the promise raises the same.
+        """
+        started = time.perf_counter_ns()
+        if len(request.body) > _ON_LOOP_BODY_BYTES:
+            return self._in_thread(lambda: self._run(predictor, self._read(predictor, request, read), shape, started))
+        batch = self._read(predictor, request, read)
+        if predictor.expected_us(len(batch.rows)) > _ON_LOOP_US:
+            return self._in_thread(lambda: self._run(predictor, batch, shape, started))
+        return self._run(predictor, batch, shape, started)
+
+    def close(self) -> None:
+        """Let the inference thread end once it has nothing left to do."""
+        self._thread.shutdown(wait=False)
+
+    def _read(self, predictor: Predictor, request: Request, read: Callable[[Predictor, bytes], Batch]) -> Batch:
+        try:
+            return read(predictor, request.body)
+        except (RowsRefused, MessageError):
+            self._meter.count(predictor.identity, "client_error")
+            raise
+
+    def _run(self, predictor: Predictor, batch: Batch, shape: Shape, started: int) -> Response:
+        try:
+            response = answer(shape(predictor, batch, predictor.run(batch.rows)))
+        except DeviceFault:
+            self._meter.count(predictor.identity, "server_error")
+            raise
+        elapsed_us = (time.perf_counter_ns() - started) // 1000
+        self._meter.count(predictor.identity, "ok", rows=len(batch.rows), elapsed_us=elapsed_us)
+        return response
+
+    async def _in_thread(self, work: Callable[[], Response]) -> Response:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

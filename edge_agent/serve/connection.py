@@ -1,0 +1,202 @@
+"""One connection: bytes in, answers out, in the order in which the requests came.
+
+One request at a time is with the handler; those behind it wait, and reading pauses meanwhile. After a refusal what
+still comes in is thrown away for a moment: closing at once would reset the connection before the peer reads why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from edge_agent.serve.message import Limits, Request, Response, fault
+from edge_agent.serve.receiver import Receiver
+
+Handler = Callable[[Request], Response | Awaitable[Response]]
+
+_LOG = logging.getLogger(__name__)
+_LINGER_S = 1.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Shared:
+    """What the connections of one server have in common."""
+
+    def __init__(self, handler: Handler, limits: Limits) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self.stopping = False
+        self._emptied = asyncio.Event()
+
+    def join(self, connection: Connection) -> bool:
+        """Count the connection; False when it is one too many and has to be told so."""
+        self.connections.add(connection)
+        return len(self.connections) <= self.limits.connections
+
+    def leave(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
+
+    async def emptied(self, timeout_s: float) -> None:
+        """Wait until the last connection has ended, but no longer than `timeout_s`."""
+        self._emptied.clear()
+        if self.connections and timeout_s > 0:
+            try:
+                await asyncio.wait_for(self._emptied.wait(), timeout_s)
+            except TimeoutError:
+                return
+
+
+class Connection(asyncio.Protocol):
+    """One client. The public methods up to `resume_writing` are asyncio's."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._limits = shared.limits
+        self._now = asyncio.get_running_loop().time
+        self._receiver = Receiver(shared.limits, self._request_begun, self._body_expected)
+        self._waiting = self._receiver.received
+        self._task: asyncio.Task[None] | None = None
+        self._writable = True
+        self._peer_done = False
+        self._ending = False
+        self._deadline = self._now() + self._limits.request_s
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not self._shared.join(self):
+            self._waiting.append(fault(503, "too many connections: close some, or try again in a moment"))
+            self._work()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ending = True
+        self._waiting.clear()
+        self._shared.leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending or self._peer_done:
+            return
+        if not self._receiver.feed(data):
+            self._peer_done = True
+        self._work()
+
+    def eof_received(self) -> bool:
+        """A peer that has said all it wants still gets the answers it waits for."""
+        self._peer_done = True
+        return not self._ending and (self._task is not None or bool(self._waiting))
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        self._deadline = self._now() + self._limits.write_s
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if not self._ending:
+            self._deadline = self._now() + self._limits.idle_s
+            self._work()
+
+    def finish(self) -> None:
+        """End as soon as the requests that have begun to arrive are answered."""
+        if self._task is None and not self._waiting and self._receiver.draft is None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._transport.abort()
+
+    def expire(self, now: float) -> None:
+        """End when the peer has let its time pass. A request that is with the handler is not the peer's fault."""
+        if now < self._deadline or (self._task is not None and self._writable):
+            return
+        if self._ending or not self._writable:
+            self._transport.abort()
+        elif self._receiver.draft is not None:
+            self._waiting.append(fault(408, f"the request did not arrive within {self._limits.request_s:g} s"))
+            self._work()
+        else:
+            self._transport.close()
+
+    def _request_begun(self) -> None:
+        self._deadline = self._now() + self._limits.request_s
+
+    def _body_expected(self) -> None:
+        if self._task is None and not self._waiting:
+            self._transport.write(_CONTINUE)
+
+    def _work(self) -> None:
+        """Answer what waits, as far as the handler and the peer keep up; write all of it at once."""
+        written: list[bytes] = []
+        while self._waiting and self._task is None and self._writable and not self._ending:
+            item = self._waiting.popleft()
+            if isinstance(item, Response):
+                written.append(item.encode(keep_alive=False, head_only=False))
+                self._ending = True
+                break
+            result = self._handle(item)
+            if isinstance(result, Response):
+                written.append(self._encode(item, result))
+            else:
+                self._task = asyncio.create_task(self._wait_for(item, result))
+        if written:
+            self._write(b"".join(written))
+        self._after_work()
+
+    def _after_work(self) -> None:
+        busy = self._task is not None or not self._writable or bool(self._waiting)
+        if self._ending or (self._peer_done and not busy):
+            self._end()
+        elif busy:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _end(self) -> None:
+        """Nothing more will be sent. The peer closes next, or `expire` does after the linger."""
+        self._ending = True
+        self._waiting.clear()
+        self._transport.resume_reading()
+        if self._transport.is_closing() or not self._transport.can_write_eof():
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+
+    def _handle(self, request: Request) -> Response | Awaitable[Response]:
+        try:
+            return self._shared.handler(request)
+        except Exception:  # noqa: BLE001 - the top of the loop: one faulty request must not take the server with it
+            return _internal_fault(request)
+
+    async def _wait_for(self, request: Request, result: Awaitable[Response]) -> None:
+        try:
+            response = await result
+        except Exception:  # noqa: BLE001 - as in _handle
+            response = _internal_fault(request)
+        self._task = None
+        if not self._ending:
+            self._write(self._encode(request, response))
+            self._work()
+
+    def _write(self, content: bytes) -> None:
+        self._transport.write(content)
+        allowed_s = _LINGER_S if self._ending else self._limits.idle_s
+        if self._transport.get_write_buffer_size():
+            allowed_s = self._limits.write_s
+        self._deadline = self._now() + allowed_s
+
+    def _encode(self, request: Request, response: Response) -> bytes:
+        keep = request.keep_alive and not response.close and not self._shared.stopping
+        if not keep:
+            self._ending = True
+        return response.encode(keep_alive=keep, head_only=request.method == "HEAD")
+
+
+def _internal_fault(request: Request) -> Response:
+    """Called while an exception is being handled."""
+    _LOG.exception("a request to %s failed", request.path)
+    return fault(500, "internal fault: see the agent's log")

@@ -1,0 +1,126 @@
+"""`/openapi.json`: what this device answers, with the features of the models that it serves now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from edgekit import __version__
+from edgekit.manifest import Dtype, Feature, Manifest
+
+_TYPES: dict[Dtype, str] = {
+    "float32": "number",
+    "float64": "number",
+    "int64": "integer",
+    "bool": "boolean",
+    "string": "string",
+}
+_FAULT = {"$ref": "#/components/schemas/Fault"}
+_REFUSALS: dict[str, str] = {
+    "400": "The body is not JSON",
+    "404": "No such model",
+    "413": "The body is too large",
+    "415": "The body is not declared as application/json",
+    "422": "A feature is missing, unknown or of the wrong type",
+    "503": "No model is installed yet",
+}
+_READS = {
+    "/health": "The process lives; which models it serves",
+    "/status": "Device, models, update in progress, outbox",
+    "/v2": "Server metadata (Open Inference Protocol)",
+    "/v2/health/live": "The process lives",
+    "/v2/health/ready": "Every configured model is being served",
+}
+
+
+def document(manifests: Sequence[Manifest], *, several: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document. `several`: `/predict` needs a model's name."""
+    paths: dict[str, Any] = {path: {"get": _get(text)} for path, text in _READS.items()}
+    paths["/metrics"] = {"get": _get("Counters in Prometheus text form", "text/plain")}
+    schemas: dict[str, Any] = {"Fault": _fault_schema()}
+    for manifest in manifests:
+        schemas[manifest.name] = row_schema(manifest)
+        paths[f"/predict/{manifest.name}"] = {"post": _predict(manifest.name)}
+        paths[f"/v2/models/{manifest.name}"] = {"get": _get(f"Inputs and outputs of {manifest.name}")}
+        paths[f"/v2/models/{manifest.name}/ready"] = {"get": _get(f"{manifest.name} is being served")}
+        paths[f"/v2/models/{manifest.name}/infer"] = {"post": _infer(manifest.name)}
+    if manifests and not several:
+        paths["/predict"] = {"post": _predict(manifests[0].name)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "edgekit agent", "version": __version__},
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": schemas},
+    }
+
+
+def row_schema(manifest: Manifest) -> dict[str, Any]:
+    """JSON Schema of one row by feature name."""
+    return {
+        "type": "object",
+        "properties": {feature.name: _property(feature) for feature in manifest.inputs},
+        "required": [feature.name for feature in manifest.inputs if not feature.nullable],
+        "additionalProperties": False,
+    }
+
+
+def _property(feature: Feature) -> dict[str, Any]:
+    kind = _TYPES[feature.dtype]
+    schema: dict[str, Any] = {"type": [kind, "null"] if feature.nullable else kind}
+    if feature.closed and feature.categories is not None:
+        schema["enum"] = [*feature.categories, *([None] if feature.nullable else [])]
+    notes = [f"in {feature.unit}"] if feature.unit else []
+    if feature.range is not None:
+        notes.append(f"{feature.range[0]:g} to {feature.range[1]:g} in training")
+    if notes:
+        schema["description"] = ", ".join(notes)
+    return schema
+
+
+def _predict(name: str) -> dict[str, Any]:
+    row = {"$ref": f"#/components/schemas/{name}"}
+    body = {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]}
+    return _post(f"Predict one row or several with {name}", body)
+
+
+def _infer(name: str) -> dict[str, Any]:
+    body = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array"}}}
+    return _post(f"Predict with {name} (Open Inference Protocol)", body)
+
+
+def _post(summary: str, body: dict[str, Any]) -> dict[str, Any]:
+    answers: dict[str, Any] = {"200": _content("The answer", {"type": "object"})}
+    answers |= {status: _content(text, _FAULT) for status, text in _REFUSALS.items()}
+    return {
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": answers,
+    }
+
+
+def _get(summary: str, media_type: str = "application/json") -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": _content(summary, {}, media_type)}}
+
+
+def _content(text: str, schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+    return {"description": text, "content": {media_type: {"schema": schema}}}
+
+
+def _fault_schema() -> dict[str, Any]:
+    problem = {
+        "type": "object",
+        "required": ["feature", "problem", "expected", "got"],
+        "properties": {
+            **{name: {"type": "string"} for name in ("feature", "problem", "expected", "got")},
+            "row": {"type": "integer"},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {"type": "string"},
+            "reason": {"type": "string"},
+            "detail": {"type": "array", "items": problem},
+        },
+    }

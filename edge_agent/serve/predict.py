@@ -1,0 +1,35 @@
+"""`POST /predict` and `POST /predict/{model}`: `{"feature": value}` → `{"prediction": y}`, by name; lists too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from edge_agent.serve.answering import Answering
+from edge_agent.serve.answers import Answers
+from edge_agent.serve.inference import Predictor
+from edge_agent.serve.message import Request, Response
+from edge_agent.serve.rows import Batch
+
+
+def predict(answering: Answering, request: Request, name: str | None = None) -> Response | Awaitable[Response]:
+    """Answer with the model of that name, or with the only one."""
+    return answering.answer(answering.find(name), request, _read, _shape)
+
+
+def _read(predictor: Predictor, body: bytes) -> Batch:
+    return predictor.rows.from_json(body)
+
+
+def _shape(predictor: Predictor, batch: Batch, answers: Answers) -> dict[str, object]:
+    predictions, shares, scores = answers.predictions(), answers.probabilities(), answers.scores()
+    shaped: dict[str, object] = {}
+    if batch.many:
+        shaped["predictions"] = predictions
+    else:
+        shaped["prediction"] = predictions[0]
+    if shares is not None:
+        shaped["probabilities"] = shares if batch.many else shares[0]
+    if scores is not None:
+        shaped["scores" if batch.many else "score"] = scores if batch.many else scores[0]
+    shaped["model"] = predictor.label
+    return shaped
