@@ -24,6 +24,11 @@ from edgekit.join import Join
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}, it must lie between {low} and {high}")
+
+
 class AgentSection(msgspec.Struct, frozen=True, kw_only=True):
     """`data_dir`: everything the agent keeps. One running agent per folder."""
 
@@ -147,8 +152,3 @@ def broker_address(url: str) -> tuple[str, int, bool]:
     if not host or parts.path not in ("", "/"):
         raise ConfigError("broker.url must look like mqtt://host:port or mqtts://host:port")
     return host, port, parts.scheme == "mqtts"
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, it must lie between {low} and {high}")

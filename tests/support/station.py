@@ -7,12 +7,10 @@ them. Tests that need a dishonest server publish what they like with `retain`.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -27,18 +25,9 @@ from edgekit.topics import Topics
 from edgekit.trust import desired
 from edgekit.trust.releases import Release, Repository
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 TENANT = "default"
-Value = TypeVar("Value")
-
-
-def wait_for(condition: Callable[[], Value], what: str, timeout_s: float = 20.0) -> Value:
-    """The first truthy value of `condition`; fails the test, naming `what`, when none comes in time."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"no {what} within {timeout_s:.0f} s"
-        time.sleep(0.02)
-    return value
 
 
 class Signing:
@@ -151,7 +140,7 @@ class Station:
         self.retain(self.topics.server_presence(), messages.encode(ServerPresence(online=True, session="s1")))
         self._client.connect("127.0.0.1", self._broker_port)
         self._client.loop_start()
-        wait_for(self._client.is_connected, "connection of the station")
+        wait_for(self._client.is_connected, 10, "the station to connect")
         return self
 
     def close(self) -> None:

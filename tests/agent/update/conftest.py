@@ -1,0 +1,26 @@
+"""A broker and a station for every test that needs a fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker import Broker
+from tests.support.station import Station
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def station(tmp_path: Path, broker: Broker) -> Iterator[Station]:
+    folder = tmp_path / "station"
+    folder.mkdir()
+    made = Station(folder, broker).start()
+    yield made
+    made.close()
