@@ -1,0 +1,1 @@
+"""Judgement and measurement of the ONNX form."""

@@ -1,0 +1,130 @@
+"""Decides whether two sets of answers agree, and whether the disagreement fits a budget. Touches nothing.
+
+A row counts as changed when its label differs, and as off when one of its numbers differs by more than
+`absolute + relative × |expected|`. Both shares are held to the same budget: a changed answer of a regressor is a number
+that is off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.manifest import OutputRole
+
+Number = NDArray[np.float64]
+Label = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`label` [rows] and `numbers` [rows, k] (probabilities, values or scores); at least one of them."""
+
+    label: Label | None
+    numbers: Number | None
+
+    def __len__(self) -> int:
+        return len(self.label) if self.label is not None else 0 if self.numbers is None else len(self.numbers)
+
+    def take(self, rows: NDArray[np.intp]) -> Answers:
+        """The answers for some of the rows, in that order."""
+        return Answers(
+            None if self.label is None else self.label[rows], None if self.numbers is None else self.numbers[rows]
+        )
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a number may be off: `absolute + relative × |expected|`."""
+
+    absolute: float
+    relative: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The comparison of `rows` rows. Differences are infinite where one side has a number and the other has none.
+
+    `bad` marks the rows that changed or are off; `worst` is the row to show to people.
+    """
+
+    rows: int
+    label_changes: int
+    rows_off: int
+    max_absolute: float
+    max_relative: float
+    bad: NDArray[np.bool_]
+    worst: int
+
+    @property
+    def exact(self) -> bool:
+        """No label changed and no number is off."""
+        return self.label_changes == 0 and self.rows_off == 0
+
+    @property
+    def badness(self) -> tuple[int, int, float]:
+        """Sorts agreements from best to worst."""
+        return self.label_changes, self.rows_off, self.max_absolute
+
+
+def tolerance_for(role: OutputRole | None, expected: Number | None) -> Tolerance:
+    """Probabilities: 1e-4 + 0.1 %. Values and scores have no fixed scale: 0.1 % of their spread + 1e-6 of the value.
+
+    float32 carries 6e-8 of a value, and sums over a hundred terms lose about ten times that.
+    """
+    if role == "probabilities" or expected is None:
+        return Tolerance(1e-4, 1e-3)
+    finite = expected[np.isfinite(expected)]
+    if finite.size == 0:
+        return Tolerance(1e-6, 1e-6)
+    return Tolerance(max(1e-3 * float(np.std(finite)), 1e-6 * float(np.median(np.abs(finite))), 1e-12), 1e-6)
+
+
+def compare(expected: Answers, got: Answers, tolerance: Tolerance) -> Agreement:
+    """Compare answers row by row. Raises ValueError when their shapes do not fit."""
+    changed = _changed(expected.label, got.label, len(expected))
+    difference, scale = _differences(expected.numbers, got.numbers, len(expected))
+    off = (difference > tolerance.absolute + tolerance.relative * scale).any(axis=1)
+    relative = difference / np.maximum(scale, np.finfo(np.float64).tiny)
+    by_row = difference.max(axis=1, initial=0.0)
+    return Agreement(
+        rows=len(expected),
+        label_changes=int(changed.sum()),
+        rows_off=int(off.sum()),
+        max_absolute=float(by_row.max(initial=0.0)),
+        max_relative=float(relative[difference > tolerance.absolute].max(initial=0.0)),
+        bad=changed | off,
+        worst=int(np.argmax(np.where(changed, np.inf, by_row))) if len(expected) else 0,
+    )
+
+
+def _changed(expected: Label | None, got: Label | None, rows: int) -> NDArray[np.bool_]:
+    if expected is None or got is None:
+        return np.zeros(rows, dtype=bool)
+    if expected.shape != got.shape:
+        raise ValueError(f"labels of shape {got.shape} against {expected.shape}")
+    texts = {"O", "U", "S"} & {expected.dtype.kind, got.dtype.kind}
+    changed: NDArray[np.bool_] = expected.astype(str) != got.astype(str) if texts else expected != got
+    return changed
+
+
+def _differences(expected: Number | None, got: Number | None, rows: int) -> tuple[Number, Number]:
+    if expected is None or got is None:
+        return np.zeros((rows, 1)), np.zeros((rows, 1))
+    if expected.shape != got.shape:
+        raise ValueError(f"numbers of shape {got.shape} against {expected.shape}")
+    same = (expected == got) | (np.isnan(expected) & np.isnan(got))
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.where(same, 0.0, np.abs(expected - got))
+    difference = np.where(np.isnan(difference), np.inf, difference)
+    return difference, np.where(np.isfinite(expected), np.abs(expected), 0.0)
+
+
+def within(agreement: Agreement, budget: float) -> bool:
+    """True when the shares of changed and of off rows are at most `budget` and every difference is finite."""
+    allowed = budget * agreement.rows
+    few = agreement.label_changes <= allowed and agreement.rows_off <= allowed
+    return few and np.isfinite(agreement.max_absolute).item()

@@ -1,0 +1,86 @@
+"""A finished conversion: the bundle's bytes and its report, in memory until told where to go."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from convert.check.parity import Agreement
+from convert.export.candidates import Attempt
+from convert.pack import card, report
+from edgekit import packing
+from edgekit.bundle import SUFFIX, parse
+from edgekit.files import TEMPORARY_PREFIX, publish_folder, remove_folder
+from edgekit.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """`content`: the bundle's bytes; `report`: its figures; `documents`: the report folder's files by name."""
+
+    manifest: Manifest
+    content: bytes
+    report: report.Report
+    documents: Mapping[str, bytes]
+
+    @property
+    def sha256(self) -> str:
+        """The bundle's identity."""
+        return self.report.bundle_sha256
+
+    @property
+    def file_name(self) -> str:
+        """What the bundle is called by default: `name-1.4.0.edgekit`."""
+        return f"{self.manifest.name}-{self.manifest.version}{SUFFIX}"
+
+    @property
+    def report_name(self) -> str:
+        """What the report folder is called by default: `name-1.4.0.report`."""
+        return f"{self.manifest.name}-{self.manifest.version}.report"
+
+    def save(self, path: Path | str) -> Path:
+        """Write the bundle: wholly or not at all. Raises OSError."""
+        packing.save(Path(path), self.content)
+        return Path(path)
+
+    def save_report(self, folder: Path | str) -> Path:
+        """Write the report folder, in place of an older one: wholly or not at all. Raises OSError."""
+        target = Path(folder)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
+        try:
+            temporary.chmod(0o755)
+            for name, content in self.documents.items():
+                (temporary / name).write_bytes(content)
+            remove_folder(target)
+            publish_folder(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return target
+
+
+def finish(content: bytes, attempts: list[Attempt], reported: Agreement, notes: tuple[str, ...]) -> Conversion:
+    """Read the bundle back as any reader would, and write up what happened."""
+    bundle = parse(content)
+    figures = report.Report(
+        schema=report.SCHEMA,
+        bundle_sha256=bundle.sha256,
+        bundle_bytes=bundle.bytes,
+        onnx_bytes=bundle.manifest.file("model").expanded_bytes,
+        manifest=bundle.manifest,
+        reported=report.disagreement(reported),
+        plans=[report.outcome(attempt) for attempt in attempts],
+        notes=list(notes),
+    )
+    written = {
+        "report.json": report.as_json(figures),
+        "report.md": report.as_markdown(figures),
+        "model_card.md": card.as_markdown(figures),
+        "measured.json": msgspec.json.encode(bundle.manifest.measured, order="sorted") + b"\n",
+    }
+    return Conversion(bundle.manifest, content, figures, written)

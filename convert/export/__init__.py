@@ -1,0 +1,1 @@
+"""From scikit-learn to ONNX: the plans that may be tried, and the choice between them by parity."""

@@ -1,0 +1,112 @@
+"""Tidies the graph that skl2onnx gives: fixed output names and shapes, one version per operator set, no locale trap.
+
+Outputs become `label` [rows] and `probabilities`, `value` or `score` [rows, k]; another name is taken when a feature
+is called so. Changes names and shapes, never numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onnx import ModelProto, TensorProto, helper
+
+from convert.read.source import Source
+from edgekit.manifest import Dtype, Onnx, Output, OutputRole
+
+_DTYPES: dict[int, Dtype] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.INT64: "int64",
+    TensorProto.STRING: "string",
+    TensorProto.BOOL: "bool",
+}
+# onnxruntime's default, en_US.UTF-8, is absent on slim systems, and the model would not even load there.
+_LOCALE = "C.UTF-8"
+# Reshape with a computed shape and the types used here exist since operator set 13.
+_OLDEST_OPSET = 13
+
+
+def tidy(model: ModelProto, source: Source) -> list[Output]:
+    """Tidy `model` in place and describe its outputs; widths are not known yet. Raises ValueError when the graph does
+    not give what the task needs.
+    """
+    _single_opsets(model)
+    _portable_locale(model)
+    roles: list[OutputRole] = [] if source.task == "regression" else ["label"]
+    roles += [source.role] if source.role is not None else []
+    if len(model.graph.output) < len(roles):
+        raise ValueError(f"the graph has {len(model.graph.output)} outputs, expected {', '.join(roles)}")
+    del model.graph.output[len(roles) :]
+    return [_settle(model, index, role, source) for index, role in enumerate(roles)]
+
+
+def set_widths(model: ModelProto, outputs: Sequence[Output], widths: Sequence[int]) -> None:
+    """Declare the output shapes that a run has shown (skl2onnx declares wrong ones for some binary classifiers)."""
+    for line, output, width in zip(model.graph.output, outputs, widths, strict=True):
+        shape: list[str | int | None] = ["rows"] if output.role == "label" else ["rows", width]
+        line.CopyFrom(helper.make_tensor_value_info(line.name, line.type.tensor_type.elem_type, shape))
+
+
+def describe(model: ModelProto) -> Onnx:
+    """The versions that the model declares."""
+    opsets = {line.domain: line.version for line in model.opset_import}
+    return Onnx(ir_version=model.ir_version, opsets=opsets, producer=f"{model.producer_name} {model.producer_version}")
+
+
+def _single_opsets(model: ModelProto) -> None:
+    newest: dict[str, int] = {"": _OLDEST_OPSET}
+    for line in model.opset_import:
+        newest[line.domain] = max(line.version, newest.get(line.domain, 0))
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(domain, newest[domain]) for domain in sorted(newest))
+
+
+def _portable_locale(model: ModelProto) -> None:
+    for node in model.graph.node:
+        if node.op_type == "StringNormalizer" and not any(line.name == "locale" for line in node.attribute):
+            node.attribute.append(helper.make_attribute("locale", _LOCALE))
+
+
+def _settle(model: ModelProto, index: int, role: OutputRole, source: Source) -> Output:
+    line = model.graph.output[index]
+    if role == "label":
+        _settle_label(model, index, source)
+    if line.name != role:
+        _rename(model, line.name, _free_name(model, role))
+    element = line.type.tensor_type.elem_type
+    if element not in _DTYPES:
+        raise ValueError(f"output {line.name!r} has an element type that no device reads")
+    classes = list(source.classes) if role in ("label", "probabilities") and source.classes else None
+    return Output(name=line.name, role=role, dtype=_DTYPES[element], classes=classes)
+
+
+def _settle_label(model: ModelProto, index: int, source: Source) -> None:
+    line = model.graph.output[index]
+    raw = line.name
+    if len(line.type.tensor_type.shape.dim) > 1:  # outlier detectors answer [rows, 1]
+        flat, shape = _free_name(model, "label_flat"), _free_name(model, "label_shape")
+        model.graph.initializer.append(helper.make_tensor(shape, TensorProto.INT64, [1], [-1]))
+        model.graph.node.append(helper.make_node("Reshape", [raw, shape], [flat]))
+        line.name = flat
+    if source.classes and all(isinstance(value, bool) for value in source.classes):
+        boolean = _free_name(model, "label_bool")
+        model.graph.node.append(helper.make_node("Cast", [line.name], [boolean], to=TensorProto.BOOL))
+        line.name = boolean
+        line.type.tensor_type.elem_type = TensorProto.BOOL
+
+
+def _rename(model: ModelProto, old: str, new: str) -> None:
+    for node in model.graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    for line in model.graph.output:
+        line.name = new if line.name == old else line.name
+
+
+def _free_name(model: ModelProto, wanted: str) -> str:
+    taken = {line.name for line in (*model.graph.input, *model.graph.initializer)}
+    taken |= {name for node in model.graph.node for name in (*node.input, *node.output)}
+    name = wanted
+    while name in taken:
+        name = f"{name}_out"
+    return name

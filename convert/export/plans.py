@@ -1,0 +1,115 @@
+"""The ways to lay a model out for ONNX, in the order in which they are tried.
+
+float32 first: it is smallest and fastest, and right for most models. scikit-learn itself computes preprocessing in
+float64 and casts to float32 just before trees, which the third row repeats exactly; kernels and Gaussian processes
+need float64 throughout. Which one is right for a model is decided by parity alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from skl2onnx.common.data_types import (
+    BooleanTensorType,
+    DoubleTensorType,
+    FloatTensorType,
+    Int64TensorType,
+    StringTensorType,
+)
+from skl2onnx.sklapi import CastTransformer
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+
+from convert.read.columns import Column
+from convert.read.source import Source
+from edgekit.manifest import Dtype, Tensor
+
+MATRIX_NAME = "X"
+_TENSOR_TYPES: dict[Dtype, Callable[[list[int | None]], Any]] = {
+    "float32": FloatTensorType,
+    "float64": DoubleTensorType,
+    "int64": Int64TensorType,
+    "bool": BooleanTensorType,
+    "string": StringTensorType,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`numbers`: the tensor type of numeric features. `integers`: whole-number columns keep int64 (as categories).
+    `cast`: the pipeline's last step gets float32, whatever came before.
+    """
+
+    name: str
+    layout: Literal["matrix", "columns"]
+    numbers: Dtype
+    integers: bool = False
+    cast: bool = False
+
+
+PLANS = (
+    Plan("float32 matrix", "matrix", "float32"),
+    Plan("float64 matrix, last step in float32", "matrix", "float64", cast=True),
+    Plan("float64 matrix", "matrix", "float64"),
+    Plan("int64 matrix", "matrix", "int64", integers=True),
+    Plan("text matrix", "matrix", "string"),
+    Plan("float32 columns", "columns", "float32"),
+    Plan("float64 columns, last step in float32", "columns", "float64", cast=True),
+    Plan("float64 columns", "columns", "float64"),
+    Plan("float32 and int64 columns", "columns", "float32", integers=True),
+    Plan("float64 and int64 columns, last step in float32", "columns", "float64", integers=True, cast=True),
+    Plan("float64 and int64 columns", "columns", "float64", integers=True),
+)
+
+
+def plans_for(source: Source, columns: tuple[Column, ...]) -> list[Plan]:
+    """The plans that make sense for such a model and such rows."""
+    return [plan for plan in PLANS if _fits(plan, source, columns)]
+
+
+def _fits(plan: Plan, source: Source, columns: tuple[Column, ...]) -> bool:
+    kinds = {column.kind for column in columns}
+    if plan.cast and not isinstance(source.estimator, Pipeline):
+        return False
+    if plan.layout == "columns":
+        integers_fit = not plan.integers or "integer" in kinds
+        return source.by_name and has_column_transformer(source.estimator) and integers_fit
+    if plan.numbers == "string":
+        return kinds == {"string"}
+    return kinds == {"integer"} if plan.integers else "string" not in kinds
+
+
+def has_column_transformer(estimator: Any) -> bool:
+    """True when some step picks columns, by name or position."""
+    if isinstance(estimator, ColumnTransformer):
+        return True
+    return any(has_column_transformer(step) for _, step in getattr(estimator, "steps", []))
+
+
+def tensors_for(plan: Plan, columns: tuple[Column, ...]) -> list[Tensor]:
+    """The graph's inputs under this plan."""
+    if plan.layout == "matrix":
+        return [Tensor(name=MATRIX_NAME, dtype=plan.numbers, features=[column.name for column in columns])]
+    return [Tensor(name=column.name, dtype=_dtype(plan, column), features=[column.name]) for column in columns]
+
+
+def _dtype(plan: Plan, column: Column) -> Dtype:
+    if column.kind in ("string", "bool"):
+        return "string" if column.kind == "string" else "bool"
+    return "int64" if plan.integers and column.kind == "integer" else plan.numbers
+
+
+def initial_types(tensors: list[Tensor]) -> list[tuple[str, Any]]:
+    """The same inputs in skl2onnx's words."""
+    return [(tensor.name, _TENSOR_TYPES[tensor.dtype]([None, len(tensor.features)])) for tensor in tensors]
+
+
+def estimator_for(plan: Plan, estimator: Any) -> Any:
+    """The estimator to export: with a cast before the last step where the plan says so. Shares the fitted steps."""
+    if not plan.cast:
+        return estimator
+    *before, last = estimator.steps
+    return Pipeline([*before, ("edgekit_cast", CastTransformer(dtype=np.float32)), last])

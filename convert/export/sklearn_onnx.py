@@ -1,0 +1,91 @@
+"""One call of skl2onnx, with what it needs to work with today's libraries.
+
+- Operator sets are pinned: with its default, IsolationForest has no form and the result depends on versions.
+- protobuf 7 refuses the bools and numpy integers that skl2onnx puts into attribute lists (every
+  HistGradientBoosting model): they are made plain integers on the way.
+- For a tree that splits on missing values (an infinite threshold), its search for a float64 threshold never ends: that
+  plan is given up instead.
+- ZipMap (a list of dictionaries per call) is switched off where the converter knows that option.
+- The graph gets a fixed name: skl2onnx would draw a random one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx.helper
+import skl2onnx
+import skl2onnx.common._container as container
+from onnx import AttributeProto, ModelProto
+from skl2onnx.common import tree_ensemble
+from sklearn.base import is_classifier
+
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+_GRAPH_NAME = "edgekit"
+_make_attribute = onnx.helper.make_attribute
+_sklearn_threshold = tree_ensemble.sklearn_threshold
+
+
+class NotExportable(Exception):
+    """skl2onnx has no form for this estimator under this plan; the text says why."""
+
+
+def export(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
+    """The ONNX form of a fitted estimator. Raises NotExportable."""
+    try:
+        with warnings.catch_warnings(), _mended():
+            warnings.simplefilter("ignore")
+            return _convert(estimator, inputs)
+    except Exception as error:
+        raise NotExportable(f"{type(error).__name__}: {_first_sentence(str(error))}") from error
+
+
+def _convert(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
+    words: dict[str, Any] = {"name": _GRAPH_NAME, "initial_types": inputs, "target_opset": OPSETS}
+    model: ModelProto
+    if not is_classifier(estimator):
+        model = skl2onnx.convert_sklearn(estimator, **words)
+        return model
+    try:
+        model = skl2onnx.convert_sklearn(estimator, **words, options={id(estimator): {"zipmap": False}})
+    except NameError:  # "Option 'zipmap' not in …": LinearSVC and its like have none
+        model = skl2onnx.convert_sklearn(estimator, **words)
+    return model
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split())[:200]
+
+
+@contextmanager
+def _mended() -> Iterator[None]:
+    """skl2onnx with the replacements below, for the time of one call."""
+    replaced: tuple[tuple[Any, str, Any], ...] = (
+        (onnx.helper, "make_attribute", _attribute),
+        (container, "make_attribute", _attribute),
+        (tree_ensemble, "sklearn_threshold", _threshold),
+    )
+    originals = [(place, name, getattr(place, name)) for place, name, _ in replaced]
+    for place, name, replacement in replaced:
+        setattr(place, name, replacement)
+    try:
+        yield
+    finally:
+        for place, name, original in originals:
+            setattr(place, name, original)
+
+
+def _attribute(key: str, value: Any, *rest: Any, **words: Any) -> AttributeProto:
+    if isinstance(value, list | tuple | np.ndarray):
+        value = [int(item) if isinstance(item, bool | np.bool_ | np.integer) else item for item in value]
+    return _make_attribute(key, value, *rest, **words)
+
+
+def _threshold(value: float, dtype: type[Any], mode: str) -> Any:
+    if dtype == np.float64 and not np.isfinite(value):
+        raise NotExportable("a tree that splits on missing values has no float64 form")
+    return _sklearn_threshold(value, dtype, mode)

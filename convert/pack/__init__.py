@@ -1,0 +1,1 @@
+"""What goes into the bundle, and what people read beside it."""

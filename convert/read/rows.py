@@ -1,0 +1,202 @@
+"""Reads rows from CSV, Parquet, NPY, NPZ or a DataFrame, and refuses what a device could never send.
+
+Every column is afterwards of one plain kind: float, integer, bool, or object holding strings and NaN. Arrays without
+column names get the names `x0`, `x1`, …
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+
+from edgekit.errors import ModelFault, UsageFault
+
+MAX_ROWS_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table of features and the target column where one was named.
+
+    `named`: the columns carry names of their own (not invented here). `digest`: SHA-256 of the file, if it was one.
+    """
+
+    frame: pd.DataFrame
+    target: pd.Series | None
+    named: bool
+    origin: str
+    digest: str | None = None
+
+
+def read_rows(data: pd.DataFrame | Path | str, target: str | None) -> Rows:
+    """The rows behind a path or a DataFrame. Raises UsageFault or ModelFault."""
+    if isinstance(data, pd.DataFrame):
+        return _checked(Rows(data.reset_index(drop=True), None, _has_names(data), "the DataFrame"), target)
+    path = Path(data)
+    reader = _READERS.get(path.suffix.lower().removesuffix(".gz") or _inner_suffix(path))
+    if reader is None:
+        raise UsageFault(f"rows {path} are of an unknown kind: give .csv, .csv.gz, .parquet, .npy or .npz")
+    if not path.is_file():
+        raise UsageFault(f"rows {path} do not exist: check the path", reason="rows_missing")
+    if path.stat().st_size > MAX_ROWS_BYTES:
+        raise UsageFault(f"rows {path} are larger than {MAX_ROWS_BYTES >> 30} GiB: give a sample of them")
+    frame, named = _read(reader, path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return _checked(Rows(frame, None, named, str(path), digest), target)
+
+
+def _inner_suffix(path: Path) -> str:
+    return Path(path.stem).suffix.lower()
+
+
+def _read(reader: Callable[[Path], tuple[pd.DataFrame, bool]], path: Path) -> tuple[pd.DataFrame, bool]:
+    try:
+        return reader(path)
+    except (OSError, ValueError, EOFError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+        raise ModelFault(
+            f"rows {path} cannot be read ({type(error).__name__}: {str(error)[:200]}): check the file",
+            reason="rows_unreadable",
+        ) from error
+
+
+def _read_csv(path: Path) -> tuple[pd.DataFrame, bool]:
+    head = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
+    _refuse_duplicates([str(name) for name in head.iloc[0]], str(path))
+    return pd.read_csv(path), True
+
+
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, bool]:
+    _refuse_duplicates(list(pyarrow.parquet.read_schema(path).names), str(path))
+    return pd.read_parquet(path), True
+
+
+def _read_npy(path: Path) -> tuple[pd.DataFrame, bool]:
+    return _matrix(np.load(path, allow_pickle=False), str(path)), False
+
+
+def _read_npz(path: Path) -> tuple[pd.DataFrame, bool]:
+    with np.load(path, allow_pickle=False) as arrays:
+        lines = {name: arrays[name] for name in arrays.files}
+    flat = {name: array for name, array in lines.items() if array.ndim == 1}
+    matrices = {name: array for name, array in lines.items() if array.ndim != 1}
+    if not matrices:
+        return pd.DataFrame(flat), True
+    if len(matrices) > 1:
+        raise ValueError(f"it holds several matrices ({', '.join(matrices)}): keep one matrix of features")
+    (matrix,) = matrices.values()
+    return pd.concat([_matrix(matrix, str(path)), pd.DataFrame(flat)], axis=1), False
+
+
+_READERS: dict[str, Callable[[Path], tuple[pd.DataFrame, bool]]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+}
+
+
+def _matrix(array: np.ndarray[Any, Any], origin: str) -> pd.DataFrame:
+    if array.ndim != 2:
+        raise ValueError(f"{origin} holds an array of {array.ndim} dimensions: features need rows and columns")
+    return pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
+
+
+def _has_names(frame: pd.DataFrame) -> bool:
+    return all(isinstance(name, str) for name in frame.columns)
+
+
+def _refuse_duplicates(names: list[str], origin: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ModelFault(
+            f"{origin} has the column {twice[0]!r} more than once: rename or drop one of them",
+            reason="duplicate_columns",
+        )
+
+
+def _checked(rows: Rows, target: str | None) -> Rows:
+    frame = rows.frame if rows.named else rows.frame.rename(columns=_invented_name)
+    _refuse_duplicates([str(name) for name in frame.columns], rows.origin)
+    if len(frame) == 0:
+        raise ModelFault(f"{rows.origin} has no rows: give rows like those the model was trained on", reason="no_rows")
+    answers = None
+    if target is not None:
+        answers = _target(frame, target, rows.origin)
+        frame = frame.drop(columns=[target])
+    return Rows(frame, answers, rows.named, rows.origin, rows.digest)
+
+
+def _invented_name(name: Any) -> str:
+    return name if isinstance(name, str) else f"x{name}"
+
+
+def _target(frame: pd.DataFrame, target: str, origin: str) -> pd.Series:
+    if target not in frame.columns:
+        columns = ", ".join(str(name) for name in frame.columns[:12])
+        raise UsageFault(f"target {target!r} is no column of {origin}: it has {columns}", reason="target_missing")
+    answers = frame[target]
+    if answers.isna().any():
+        raise ModelFault(
+            f"target {target!r} of {origin} has {int(answers.isna().sum())} missing values: drop those rows",
+            reason="target_incomplete",
+        )
+    return answers
+
+
+def plain_columns(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """The same rows with every column as float, integer, bool, or object of strings and NaN. Raises ModelFault."""
+    return pd.DataFrame({name: _plain(frame[name], origin) for name in frame.columns})
+
+
+def _plain(column: pd.Series, origin: str) -> pd.Series:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
+        return column.astype(bool)
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
+        return _finite(_plain_number(column), origin)
+    if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
+        return _plain_text(column, origin)
+    raise ModelFault(
+        f"column {column.name!r} of {origin} has the type {column.dtype}, which a device cannot send: "
+        "make it a number, a boolean or a text",
+        reason="column_type",
+    )
+
+
+def _plain_number(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":
+        return column
+    return column.astype("float64")
+
+
+def _finite(column: pd.Series, origin: str) -> pd.Series:
+    infinite = np.isinf(column.to_numpy(dtype=np.float64))
+    if infinite.any():
+        raise ModelFault(
+            f"column {column.name!r} of {origin} has {int(infinite.sum())} infinite values "
+            f"(first in row {int(infinite.argmax())}): JSON cannot carry them; drop or replace them",
+            reason="infinite_values",
+        )
+    return column
+
+
+def _plain_text(column: pd.Series, origin: str) -> pd.Series:
+    plain = column.astype(object).where(column.notna(), np.nan)
+    odd = next((value for value in plain[column.notna()] if not isinstance(value, str)), None)
+    if odd is not None:
+        raise ModelFault(
+            f"column {column.name!r} of {origin} mixes kinds (it holds a {type(odd).__name__}): "
+            "make it all numbers, all booleans or all text",
+            reason="column_type",
+        )
+    return plain

@@ -1,0 +1,186 @@
+"""The source model as a judge: what it takes, what it answers, and which questions it refuses.
+
+Rows reach it exactly as a user would pass them (by column name where it was fitted with names), never cast for ONNX.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier, is_outlier_detector, is_regressor
+
+from convert.check.parity import Answers, Number
+from convert.read.model import LoadedModel
+from convert.read.rows import Rows, plain_columns
+from edgekit.errors import ModelFault
+from edgekit.manifest import OutputRole, Task
+
+
+@dataclass(frozen=True)
+class Source:
+    """`role`: what its numbers are; None when it gives labels only. `by_name`: it was fitted with column names.
+    `text`: its first step takes a flat list of texts instead of a table.
+    """
+
+    estimator: Any
+    origin: str
+    task: Task
+    classes: tuple[Any, ...]
+    role: OutputRole | None
+    by_name: bool
+    text: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The class name of the model itself, behind a pipeline's steps."""
+        return type(last_step(self.estimator)).__name__
+
+    def answers(self, frame: pd.DataFrame) -> Answers:
+        """Labels and numbers for these rows. Raises whatever the estimator raises."""
+        rows = self.rows(frame)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as "unknown categories will be encoded as zeros": wanted here
+            label = None if self.task == "regression" else np.asarray(self.estimator.predict(rows))
+            return Answers(label, self._numbers(rows))
+
+    def _numbers(self, rows: Any) -> Number | None:
+        if self.role is None:
+            return None
+        ask = {"probabilities": "predict_proba", "value": "predict", "score": "decision_function"}[self.role]
+        numbers = np.asarray(getattr(self.estimator, ask)(rows), dtype=np.float64)
+        return numbers.reshape(len(numbers), -1)
+
+    def rows(self, frame: pd.DataFrame) -> Any:
+        """`frame` in the form that the estimator was fitted with."""
+        if self.text:
+            return frame.iloc[:, 0].to_numpy()
+        return frame if self.by_name else frame.to_numpy()
+
+    def refuses(self, frame: pd.DataFrame) -> bool:
+        """True when the estimator raises on these rows."""
+        try:
+            self.answers(frame)
+        except Exception:  # noqa: BLE001 - an estimator may raise anything; that it does is the answer
+            return True
+        return False
+
+
+def last_step(estimator: Any) -> Any:
+    """The estimator that answers: the end of a pipeline, or the estimator itself."""
+    return last_step(estimator.steps[-1][1]) if hasattr(estimator, "steps") else estimator
+
+
+def first_step(estimator: Any) -> Any:
+    """The estimator that meets the rows first."""
+    return first_step(estimator.steps[0][1]) if hasattr(estimator, "steps") else estimator
+
+
+def understand(loaded: LoadedModel) -> Source:
+    """Find out what the model does. Raises ModelFault when it is nothing that a device can serve."""
+    estimator = loaded.estimator
+    classes = _classes(estimator, loaded.origin) if is_classifier(estimator) else ()
+    return Source(
+        estimator=estimator,
+        origin=loaded.origin,
+        task=_task(estimator, classes, loaded.origin),
+        classes=classes,
+        role=_role(estimator),
+        by_name=getattr(estimator, "feature_names_in_", None) is not None,
+        text=hasattr(first_step(estimator), "build_analyzer"),
+        notes=loaded.notes,
+    )
+
+
+def _task(estimator: Any, classes: tuple[Any, ...], origin: str) -> Task:
+    if is_classifier(estimator):
+        return "binary" if len(classes) == 2 else "multiclass"
+    if is_regressor(estimator):
+        return "regression"
+    if is_outlier_detector(estimator) and hasattr(estimator, "predict"):
+        return "anomaly"
+    raise ModelFault(
+        f"{origin} is a {type(last_step(estimator)).__name__}, which is neither classifier, regressor nor outlier "
+        "detector: convert a pipeline that ends in one of those",
+        reason="not_a_predictor",
+    )
+
+
+def _classes(estimator: Any, origin: str) -> tuple[Any, ...]:
+    classes = estimator.classes_
+    if isinstance(classes, list) or np.ndim(classes) != 1 or np.ndim(getattr(estimator, "n_outputs_", 1)) > 0:
+        raise ModelFault(
+            f"{origin} answers several targets at once: train and convert one model for each target",
+            reason="several_targets",
+        )
+    return tuple(_plain_class(value) for value in classes.tolist())
+
+
+def _plain_class(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _role(estimator: Any) -> OutputRole | None:
+    if is_regressor(estimator):
+        return "value"
+    if is_outlier_detector(estimator):
+        return "score"
+    if hasattr(estimator, "predict_proba"):
+        return "probabilities"
+    return "score" if hasattr(estimator, "decision_function") else None
+
+
+def fit_rows(source: Source, rows: Rows) -> tuple[Rows, tuple[str, ...]]:
+    """The rows with just the model's features in its order, as plain columns; and remarks. Raises ModelFault."""
+    chosen, notes = _choose_by_name(source, rows) if source.by_name else (_choose_by_position(source, rows), ())
+    frame = plain_columns(chosen, rows.origin)
+    fitted = Rows(frame, rows.target, rows.named, rows.origin, rows.digest)
+    _try_first_row(source, fitted)
+    return fitted, notes
+
+
+def _choose_by_name(source: Source, rows: Rows) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    wanted = [str(name) for name in source.estimator.feature_names_in_]
+    frame = rows.frame
+    if not rows.named and frame.shape[1] == len(wanted):
+        frame = frame.set_axis(wanted, axis=1)
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise ModelFault(
+            f"{rows.origin} lacks {len(missing)} of the model's {len(wanted)} features, such as {missing[0]!r}: "
+            f"it has {_some(frame.columns)}",
+            reason="columns_missing",
+        )
+    extra = [str(name) for name in frame.columns if name not in wanted]
+    return frame[wanted], (f"columns not used by the model: {_some(extra)}",) if extra else ()
+
+
+def _choose_by_position(source: Source, rows: Rows) -> pd.DataFrame:
+    expected = 1 if source.text else getattr(source.estimator, "n_features_in_", rows.frame.shape[1])
+    if rows.frame.shape[1] != expected:
+        raise ModelFault(
+            f"{rows.origin} has {rows.frame.shape[1]} feature columns ({_some(rows.frame.columns)}) and the model "
+            f"takes {expected}: drop the others, or name the target column with --target",
+            reason="columns_wrong",
+        )
+    return rows.frame
+
+
+def _some(names: Any) -> str:
+    shown = ", ".join(str(name) for name in list(names)[:12])
+    return shown + (", …" if len(names) > 12 else "")
+
+
+def _try_first_row(source: Source, rows: Rows) -> None:
+    try:
+        source.answers(rows.frame.head(1))
+    except Exception as error:
+        raise ModelFault(
+            f"the model refuses the first row of {rows.origin} ({type(error).__name__}: {str(error)[:200]}): "
+            "give rows like those it was trained on",
+            reason="rows_refused",
+        ) from error
