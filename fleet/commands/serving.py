@@ -21,12 +21,17 @@ def serve(config_path: Path | None, *, as_json: bool) -> None:
     """
     config = load_config(config_path)
     with extras.needs("fleet"):
-        from fleet.service import Service
-    Service(config).run(lambda url: _announce(url, as_json=as_json))
+        import msgspec
 
+        from fleet.service import Ready, Service
 
-def _announce(url: str, *, as_json: bool) -> None:
-    console.emit({"url": url, "ready": True}, f"fleet server ready at {url} (dashboard: {url}/)", as_json=as_json)
+    def announce(ready: Ready) -> None:
+        text = f"fleet server ready: API and dashboard at {ready.api}, devices connect to {ready.broker}"
+        console.emit(msgspec.to_builtins(ready), text, as_json=as_json)
+        # Whoever started us may be reading a pipe, which Python would fill for hours before it wrote to it.
+        click.get_text_stream("stdout").flush()
+
+    Service(config).run(announce)
 
 
 @click.command()

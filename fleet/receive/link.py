@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _KEEPALIVE_S = 20
 _ANSWER_S = 10.0
+_STOP_S = 3.0
 _WINDOW = 32  # messages in flight; 32 chunks are 2 MiB
 _MAX_BACKOFF_S = 30.0
 # Retained state is read at QoS 0: at QoS 1 brokers drop what exceeds their queue, in silence (measured).
@@ -72,22 +73,22 @@ class Hooks:
 class Link:
     """Keeps one connection up from `start` to `stop`. Thread-safe."""
 
-    def __init__(self, access: BrokerAccess, topics: Topics, hooks: Hooks, clock: Callable[[], datetime]) -> None:
+    def __init__(self, access: BrokerAccess, topics: Topics, clock: Callable[[], datetime]) -> None:
         self._access = access
         self._topics = topics
-        self._hooks = hooks
         self._clock = clock
         self._session = secrets.token_hex(8)
         self._stopping = threading.Event()
         self._connection: _Connection | None = None
-        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._thread: threading.Thread | None = None
         self.generation = 0
         """Rises with every connection whose subscriptions stand."""
         self.standing_since: datetime | None = None
         """Since when devices are heard; None while they are not."""
 
-    def start(self) -> None:
+    def start(self, hooks: Hooks) -> None:
         """Connect, and reconnect until `stop`."""
+        self._thread = threading.Thread(target=self._run, args=[hooks], name="link", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -96,8 +97,8 @@ class Link:
         connection = self._connection
         if connection is not None:
             connection.ended.set()
-        if self._thread.is_alive():
-            self._thread.join(_ANSWER_S)
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
 
     def publish(self, message: Message) -> None:
         """Publish and wait for the broker's acknowledgement. Raises Unreachable."""
@@ -123,31 +124,31 @@ class Link:
             raise Unreachable(f"there is no connection to the broker {self._access.url}", reason="link_down")
         return connection
 
-    def _run(self) -> None:
+    def _run(self, hooks: Hooks) -> None:
         backoff = 0.2
         while not self._stopping.is_set():
             stood = False
             try:
-                stood = self._connect_once()
+                stood = self._connect_once(hooks)
             except (OSError, ValueError, Unreachable) as error:
                 log.warning("broker %s is not reachable: %s", self._access.url, error)
             backoff = 0.2 if stood else min(backoff * 2, _MAX_BACKOFF_S)
             # Jitter: servers and devices that lost one broker must not come back at one moment.
             self._stopping.wait(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - no secret depends on it
 
-    def _connect_once(self) -> bool:
+    def _connect_once(self, hooks: Hooks) -> bool:
         """One connection from beginning to end. True when its subscriptions stood."""
-        connection = _Connection(self._access, self._will(), self._arrived)
+        connection = _Connection(self._access, self._presence(online=False), self._forward_to(hooks))
         try:
             connection.open()
-            self._hooks.fresh()
+            hooks.fresh()
             connection.subscribe([(self._topics.all_devices(leaf), qos) for leaf, qos in _FILTERS])
             self._connection = connection
             connection.publish([self._presence(online=True)])
             self.generation += 1
             self.standing_since = self._clock()
             log.info("connected to the broker %s", self._access.url)
-            self._hooks.stands()
+            hooks.stands()
             if not self._stopping.is_set():
                 connection.ended.wait()
         finally:
@@ -157,17 +158,17 @@ class Link:
             log.warning("the connection to the broker %s broke", self._access.url)
         return stood
 
-    def _arrived(self, message: mqtt.MQTTMessage) -> None:
-        parsed = self._topics.parse_device(message.topic)
-        if parsed is not None:
-            self._hooks.arrived(Arrival(*parsed, payload=bytes(message.payload), retained=message.retain))
+    def _forward_to(self, hooks: Hooks) -> Callable[[mqtt.MQTTMessage], None]:
+        def forward(message: mqtt.MQTTMessage) -> None:
+            parsed = self._topics.parse_device(message.topic)
+            if parsed is not None:
+                hooks.arrived(Arrival(*parsed, payload=bytes(message.payload), retained=message.retain))
+
+        return forward
 
     def _presence(self, *, online: bool) -> Message:
         document = ServerPresence(online=online, session=self._session)
         return Message(self._topics.server_presence(), encode(document))
-
-    def _will(self) -> Message:
-        return self._presence(online=False)
 
 
 class _Connection:

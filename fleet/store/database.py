@@ -31,7 +31,7 @@ class Database:
         self._url = _supported(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            make_folder(Path(str(self._url.database)).parent)
+            make_folder(self.folder, mode=0o700)
         self._engine = create_engine(self._url, pool_pre_ping=not self.is_sqlite)
         # One writer at a time is SQLite's own rule; waiting here is fairer than its busy handler, which polls.
         self._one_writer = threading.Lock()
@@ -39,6 +39,11 @@ class Database:
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+
+    @property
+    def folder(self) -> Path:
+        """Where the SQLite file lies."""
+        return Path(str(self._url.database)).parent
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
