@@ -1,1 +1,22 @@
-"""The device: local prediction that needs nobody, and updates that can be cut anywhere."""
+"""The device: local prediction that needs nobody, and updates that can be cut anywhere.
+
+`from edge_agent import LocalModel` uses a bundle in one's own process. It is imported on first use, so that the
+command line and the agent's children start without numpy and onnxruntime.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_agent.serve.local import LocalModel as LocalModel
+
+__all__ = ["LocalModel"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "LocalModel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from edge_agent.serve.local import LocalModel
+
+    return LocalModel

@@ -6,6 +6,7 @@ or a flag never becomes a number by accident.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -186,7 +187,7 @@ def spell(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     try:
-        return shorten(repr(value))
+        return shorten(json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value))
     except ValueError:  # an integer of more digits than Python spells out
         return "a very long integer"
 

@@ -1,0 +1,54 @@
+"""Readings of the machine: memory, disk, load. Linux' `/proc` and `statvfs`; nothing is decided here."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from edgekit.messages import Hardware, SystemHealth
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_PROC_BYTES = 16 << 10
+
+
+def system_health(folder: Path) -> SystemHealth:
+    """Gauges of this process and this machine; `folder` is on the disk that counts. `uptime_s` is the machine's."""
+    return SystemHealth(
+        rss_bytes=int(_proc("self/statm").split()[1]) * _PAGE_BYTES,
+        memory_available_bytes=memory_available_bytes(),
+        disk_free_bytes=disk_free_bytes(folder),
+        load1=round(os.getloadavg()[0], 2),
+        uptime_s=float(_proc("uptime").split()[0]),
+    )
+
+
+def hardware() -> Hardware:
+    """What the device is."""
+    return Hardware(
+        arch=platform.machine(),
+        cpu_count=os.cpu_count() or 1,
+        memory_total_bytes=_meminfo("MemTotal"),
+    )
+
+
+def memory_available_bytes() -> int:
+    """Memory that a new allocation may take without swapping, by the kernel's estimate."""
+    return _meminfo("MemAvailable")
+
+
+def disk_free_bytes(folder: Path) -> int:
+    """Room for an unprivileged writer on the file system of `folder`."""
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
+
+
+def _meminfo(field: str) -> int:
+    """A line of /proc/meminfo, such as `MemAvailable:  1234 kB`, in bytes."""
+    line = next(line for line in _proc("meminfo").splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) << 10
+
+
+def _proc(name: str) -> str:
+    with Path("/proc", name).open("rb") as file:
+        return file.read(_PROC_BYTES).decode()
