@@ -36,7 +36,6 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     http: str
     device: str
-    pid: int
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class Activation:
 
     async def activate(self, name: str, trial: Trial, load_peak_bytes: int, available_bytes: int) -> Happened:
         """Begin the trial: PASSED when it serves, REFUSED or BROKEN when it does not come up here."""
-        if available_bytes and available_bytes < load_peak_bytes:
+        if available_bytes < load_peak_bytes:
             detail = f"loading takes {load_peak_bytes >> 20} MiB and {available_bytes >> 20} MiB are free"
             return Happened(Event.BROKEN, "memory_short", detail)
         await self.disk.run(self.slots.begin_trial, name, trial)

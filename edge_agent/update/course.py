@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ _MODULE = "edge_agent.update.preflight"
 _DISK_MARGIN_BYTES = 16 << 20
 _MEMORY_MARGIN = 1.3
 
-OnState = Callable[[Target, UpdateState, Happened | None], None]
+OnState = Callable[[Target, UpdateState, Happened | None], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,21 @@ class Course:
         """Follow the table to an end. `first`: what is known to have happened already."""
         self.state = state
         if first is None:
-            self._report(state, None)
+            await self._report(state, None)
             first = await self._until_interrupted(table.resume_action(state))
         happened = first
         while not table.is_final(self.state):
             step = table.step(self.state, happened.event)
-            self._report(step.state, happened)
+            await self._report(step.state, happened)
             for action in step.actions:
                 if action in self._moves:
                     await self._moves[action]()
                 else:
                     happened = await self._until_interrupted(action)
 
-    def _report(self, state: UpdateState, happened: Happened | None) -> None:
+    async def _report(self, state: UpdateState, happened: Happened | None) -> None:
         self.state, self.last = state, happened
-        self._shop.on_state(self.target, state, happened)
+        await self._shop.on_state(self.target, state, happened)
 
     async def _until_interrupted(self, action: Action) -> Happened:
         work = asyncio.create_task(self._works[action]())

@@ -16,6 +16,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from edge_agent.report.system import memory_available_bytes
 from edge_agent.serve.inference import Predictor
 from edge_agent.serve.selftest import run_golden
 from edge_agent.update import dialog
@@ -91,7 +92,7 @@ def _check_device(bundle: Bundle) -> None:
     if platform.machine() not in requires.arch:
         raise BundleError(f"it runs on {', '.join(requires.arch)} only", reason="hardware_mismatch")
     needed, available = int(bundle.manifest.measured.load_peak_bytes * MEMORY_MARGIN), memory_available_bytes()
-    if available and available < needed:
+    if available < needed:
         raise DeviceFault(f"loading takes {needed >> 20} MiB and {available >> 20} MiB are free", reason="memory_short")
 
 
@@ -116,15 +117,6 @@ def _be_modest(memory_bytes: int) -> None:
 
 def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def memory_available_bytes() -> int:
-    """What the kernel says can be had without swapping; 0 when it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,9 @@ from edge_agent.update.activation import BootFinding
 from edge_agent.update.course import Course, Workshop, target_of
 from edge_agent.update.dialog import Refusal, Verdict
 from edge_agent.update.state import Accepted, Target
-from edge_agent.update.table import Event, Happened
+from edge_agent.update.table import Event, Happened, is_final
 from edge_agent.update.verification import Verification
+from edgekit.messages import UpdateState
 from edgekit.times import rfc3339, utc_now
 
 _LOG = logging.getLogger("edgekit.agent.update")
@@ -45,6 +46,7 @@ class Updater:
         self._courses: dict[str, Course] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._told: set[tuple[str, str]] = set()
+        self._faults = 0
         self.refused: Refused | None = None
 
     def offer(self, envelope: bytes) -> None:
@@ -52,10 +54,11 @@ class Updater:
         self._offered = envelope
         self._woken.set()
 
-    async def run(self, found: Mapping[str, BootFinding]) -> None:
-        """Go on with what was under way, then follow the documents as they come, for ever."""
+    async def run(self, found: dict[str, BootFinding]) -> None:
+        """Go on with what was under way, then follow the documents as they come, for ever. `found` is used up."""
         try:
-            for name, finding in found.items():
+            while found:
+                name, finding = found.popitem()
                 self._begin(target_of(name, finding.trial), finding)
             self._reconcile()
             await self._follow()
@@ -64,9 +67,9 @@ class Updater:
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def course(self, name: str) -> Course | None:
-        """The update of that model that is under way or ended last."""
-        return self._courses.get(name)
+    def under_way(self) -> dict[str, UpdateState]:
+        """States of the updates that have not ended, by model."""
+        return {name: course.state for name, course in self._courses.items() if not is_final(course.state)}
 
     def status(self) -> dict[str, Any]:
         """For the status page."""
@@ -100,7 +103,7 @@ class Updater:
                 waits = 0
                 await self._accept(envelope, answer)
                 continue
-            self._refuse(answer)
+            await self._refuse(answer)
             if answer.wait:
                 await self._wait_for_better(waits)
                 waits += 1
@@ -123,13 +126,13 @@ class Updater:
         self._reconcile()
         self._on_change()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    async def _refuse(self, refusal: Refusal) -> None:
         self.refused = Refused(refusal.reason, refusal.message, rfc3339(utc_now()), refusal.wait)
         _LOG.warning("desired document not followed (%s): %s", refusal.reason, refusal.message)
         for target in refusal.models:
             if (target.sha256, refusal.reason) not in self._told:
                 self._told.add((target.sha256, refusal.reason))
-                self._shop.on_state(target, "waiting", Happened(Event.BLOCKED, refusal.reason, refusal.message))
+                await self._shop.on_state(target, "waiting", Happened(Event.BLOCKED, refusal.reason, refusal.message))
 
     async def _wait_for_better(self, waits: int) -> None:
         section = self._shop.section
@@ -177,8 +180,12 @@ class Updater:
             return
         error = task.exception()
         if error is not None:
-            # A fault of ours or of the disk: what serves goes on serving, the next start or document tries again.
-            _LOG.error("an update broke off: %s", error, exc_info=error)
+            # A fault of ours or of the disk: what serves goes on serving meanwhile.
+            section = self._shop.section
+            pause_s = backoff_s(self._faults, section.retry_min_s, section.retry_max_s)
+            self._faults += 1
+            _LOG.error("an update broke off and begins again in %.0f s: %s", pause_s, error, exc_info=error)
+            asyncio.get_running_loop().call_later(pause_s, self._reconcile)
             return
         self._reconcile()
 

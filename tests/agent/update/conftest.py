@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.agent import AgentProcess
 from tests.support.broker import Broker
 from tests.support.station import Station
 
@@ -24,3 +25,13 @@ def station(tmp_path: Path, broker: Broker) -> Iterator[Station]:
     made = Station(folder, broker).start()
     yield made
     made.close()
+
+
+@pytest.fixture
+def agent(tmp_path: Path, station: Station) -> Iterator[AgentProcess]:
+    folder = tmp_path / "device"
+    folder.mkdir()
+    made = AgentProcess(folder, station.join())
+    yield made
+    if made.running:
+        made.kill()
