@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 from edgekit.messages import DesiredModel
 from fleet.rollout.decide import Decision, JudgeStage, MarkLost, MoveStage, OpenStage, PutBack, SetState, TimeOut
 from fleet.rollout.states import BAD, GOOD, NEUTRAL
-from fleet.store import desired, releases, rollouts
-from fleet.store.rollouts import Member, RolloutRow
+from fleet.store import desired, members, releases, rollouts
+from fleet.store.members import Member
+from fleet.store.rollouts import RolloutRow
 
 _MAX_NAMED = 50
 
@@ -40,7 +41,7 @@ def _carry_out(  # noqa: PLR0911 - one line a kind of decision
             rollouts.set_stage(connection, row.id, number, state)
             return "move_stage", {"stage": number, "state": state}
         case MarkLost(names):
-            rollouts.set_members(connection, row.id, names, "lost", reason="silent", now_ms=now_ms)
+            members.set_state(connection, row.id, names, "lost", reason="silent", now_ms=now_ms)
             return "mark_lost", {"devices": names[:_MAX_NAMED], "count": len(names)}
         case TimeOut(number):
             return "time_out", {"stage": number, "count": _time_out(connection, row, number, now_ms)}
@@ -59,14 +60,14 @@ def _open(connection: Connection, row: RolloutRow, number: int, now_ms: int) -> 
     """Offer the release to a stage's pending devices; their number."""
     rollouts.set_current_stage(connection, row.id, number)
     rollouts.set_stage(connection, row.id, number, "dispatching", since_ms=now_ms)
-    names = [member.device for member in rollouts.members(connection, row.id, number=number, states=["pending"])]
-    present = rollouts.present(connection, names)
+    names = [member.device for member in members.listed(connection, row.id, number=number, states=["pending"])]
+    present = members.present(connection, names)
     gone = sorted(set(names) - set(present))
-    rollouts.set_members(connection, row.id, gone, "canceled", reason="retired", now_ms=now_ms)
+    members.set_state(connection, row.id, gone, "canceled", reason="retired", now_ms=now_ms)
     offer = _offer(connection, row)
     before = desired.lock(connection, sorted(present))
     previous = {name: _entry(models, row.model) for name, models in before.items()}
-    rollouts.set_offered(connection, row.id, previous, now_ms=now_ms)
+    members.set_offered(connection, row.id, previous, now_ms=now_ms)
     wanted = {name: _with(models, row.model, offer) for name, models in before.items()}
     desired.change(connection, wanted, now_ms=now_ms)
     return len(wanted)
@@ -86,14 +87,14 @@ def _offer(connection: Connection, row: RolloutRow) -> DesiredModel:
 
 
 def _time_out(connection: Connection, row: RolloutRow, number: int, now_ms: int) -> int:
-    names = [member.device for member in rollouts.members(connection, row.id, number=number, states=["offered"])]
-    rollouts.set_members(connection, row.id, names, "timed_out", reason="offer_not_taken", now_ms=now_ms)
+    names = [member.device for member in members.listed(connection, row.id, number=number, states=["offered"])]
+    members.set_state(connection, row.id, names, "timed_out", reason="offer_not_taken", now_ms=now_ms)
     return len(names)
 
 
 def _put_back(connection: Connection, row: RolloutRow, decision: PutBack, now_ms: int) -> int:
     """Give touched devices back what they had; their number."""
-    touched = [member for member in rollouts.members(connection, row.id) if _is_touched(member, decision)]
+    touched = [member for member in members.listed(connection, row.id) if _is_touched(member, decision)]
     by_name = {member.device: member for member in touched}
     before = desired.lock(connection, sorted(by_name))
     ours = {name: models for name, models in before.items() if _names(models, row)}
@@ -102,7 +103,7 @@ def _put_back(connection: Connection, row: RolloutRow, decision: PutBack, now_ms
     # A device that ended badly keeps that word: it says why all this happened.
     renamed = [name for name in sorted(ours) if by_name[name].state not in BAD]
     state = "restored" if decision.which == "all" else "canceled"
-    rollouts.set_members(connection, row.id, renamed, state, reason=decision.reason, now_ms=now_ms)
+    members.set_state(connection, row.id, renamed, state, reason=decision.reason, now_ms=now_ms)
     return len(wanted)
 
 

@@ -14,7 +14,7 @@ from fleet.rollout.apply import apply
 from fleet.rollout.decide import Decision, JudgeStage, MoveStage, OpenStage, SetState, put_back
 from fleet.rollout.plan import Plan, assign
 from fleet.rollout.states import ALLOWED, Action, StageState
-from fleet.store import releases, rollouts
+from fleet.store import members, releases, rollouts
 from fleet.store.rollouts import RolloutRow
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look alike
@@ -24,7 +24,7 @@ _MAX_NAME_CHARS = 58
 def preview(connection: Connection, plan: Plan) -> list[list[str]]:
     """Devices of each stage, were the rollout created now. Raises NotFound (release), UsageFault (stages)."""
     releases.get_release(connection, plan.model, plan.version)
-    return assign(plan, rollouts.targets(connection, plan.target.tags))
+    return assign(plan, members.targets(connection, plan.target.tags))
 
 
 def create(connection: Connection, plan: Plan, *, by: str, now_ms: int) -> str:
@@ -102,7 +102,7 @@ def _promote(connection: Connection, row: RolloutRow) -> Sequence[Decision]:
     """The operator takes the stage as passed; the controller goes on from there."""
     if rollouts.stage(connection, row.id, row.stage).state == "pending":
         return (OpenStage(row.stage), SetState("running"))
-    counts = rollouts.counts(connection, [row.id]).get((row.id, row.stage), {})
+    counts = members.counts(connection, [row.id]).get((row.id, row.stage), {})
     limits = gates.Limits(row.plan.max_bad_ratio, row.plan.min_reported_ratio)
     return (JudgeStage(row.stage, gates.promoted(counts, limits)), SetState("running"))
 

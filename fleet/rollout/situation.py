@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from edgekit.errors import NotFound
 from fleet.rollout.decide import Situation
-from fleet.store import releases, rollouts
+from fleet.store import members, releases, rollouts
 from fleet.store.rollouts import RolloutRow, StageRow
 
 
@@ -22,8 +22,8 @@ def read(connection: Connection, row: RolloutRow, *, listening_since_ms: int | N
         stage=row.stage,
         stage_state=stage.state,
         since_ms=stage.since_ms,
-        counts=rollouts.counts(connection, [row.id]).get((row.id, row.stage), {}),
-        undispatched=rollouts.undispatched(connection, row.id),
+        counts=members.counts(connection, [row.id]).get((row.id, row.stage), {}),
+        undispatched=members.undispatched(connection, row.id),
         silent=silent,
         others_heard=heard,
         others_silent=quiet - len(silent),
@@ -36,11 +36,11 @@ def _silence(
     # While the server itself was deaf, a device's silence says nothing: every device gets the full time anew.
     if listening_since_ms is None or listening_since_ms > before_ms:
         return {}, 0, 0
-    silent = rollouts.silent(connection, row.id, row.stage, before_ms=before_ms)
+    silent = members.silent(connection, row.id, row.stage, before_ms=before_ms)
     if not silent:
         return {}, 0, 0
     alive_ms = stage.since_ms - round(row.plan.lost_after_s * 1000)
-    return silent, *rollouts.fleet_heard(connection, alive_ms=alive_ms, before_ms=before_ms)
+    return silent, *members.fleet_heard(connection, alive_ms=alive_ms, before_ms=before_ms)
 
 
 def _is_known(connection: Connection, row: RolloutRow) -> bool:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from fleet.rollout.gates import Verdict
 from fleet.rollout.plan import Plan
 from fleet.rollout.states import BAD, RolloutState, StageState
-from fleet.store import rollouts
+from fleet.store import members, rollouts
+from fleet.store.members import Member
 from fleet.store.moments import shown, shown_or_none
-from fleet.store.rollouts import Member, RolloutRow
+from fleet.store.rollouts import RolloutRow
 
 MAX_DEVICES = 1000
 
@@ -81,18 +82,18 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
 def list_rollouts(connection: Connection) -> list[RolloutSummary]:
     """All rollouts, newest first."""
     rows = rollouts.every(connection)
-    counts = rollouts.counts(connection, (row.id for row in rows))
+    counts = members.counts(connection, (row.id for row in rows))
     return [RolloutSummary(**_summary(connection, row, counts)) for row in rows]
 
 
 def view(connection: Connection, rollout_id: str) -> RolloutView:
     """One rollout. Raises NotFound."""
     row = rollouts.get(connection, rollout_id)
-    counts = rollouts.counts(connection, [row.id])
+    counts = members.counts(connection, [row.id])
     return RolloutView(
         **_summary(connection, row, counts),
         plan=row.plan,
-        undispatched=rollouts.undispatched(connection, row.id),
+        undispatched=members.undispatched(connection, row.id),
         devices=_devices(connection, row.id),
     )
 
@@ -152,8 +153,8 @@ def _added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _devices(connection: Connection, rollout_id: str) -> list[RolloutDevice]:
-    bad = rollouts.members(connection, rollout_id, states=BAD, limit=MAX_DEVICES)
-    every = rollouts.members(connection, rollout_id, limit=MAX_DEVICES)
+    bad = members.listed(connection, rollout_id, states=BAD, limit=MAX_DEVICES)
+    every = members.listed(connection, rollout_id, limit=MAX_DEVICES)
     known = {member.device for member in bad}
     return [_device(member) for member in [*bad, *(m for m in every if m.device not in known)][:MAX_DEVICES]]
 
