@@ -24,6 +24,7 @@ class Situation:
     """
 
     state: RolloutState
+    reason: str | None
     plan: Plan
     release_known: bool
     stage: int
@@ -103,9 +104,9 @@ def decide(now: Situation, now_ms: int) -> tuple[Decision, ...]:
         case "running":
             return _run(now, now_ms)
         case "aborting" if now.undispatched == 0:
-            return (SetState("aborted"),)
+            return (SetState("aborted", now.reason),)
         case "rolling_back" if now.undispatched == 0:
-            return (SetState("rolled_back"),)
+            return (SetState("rolled_back", now.reason),)
         case _:
             return ()
 

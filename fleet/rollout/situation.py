@@ -17,6 +17,7 @@ def read(connection: Connection, row: RolloutRow, *, listening_since_ms: int | N
     silent, heard, quiet = _silence(connection, row, stage, listening_since_ms, now_ms - silence_ms)
     return Situation(
         state=row.state,
+        reason=row.reason,
         plan=row.plan,
         release_known=_is_known(connection, row),
         stage=row.stage,
