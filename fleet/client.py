@@ -67,7 +67,7 @@ class FleetClient:
 
     def newest_rollout(self) -> str:
         """The id of the rollout that was created last. Raises NotFound when there is none."""
-        found = self.get("rollouts")
+        found = self.get("rollouts")["rollouts"]
         if not found:
             raise NotFound("there are no rollouts yet: edgekit fleet rollout create MODEL VERSION")
         return str(max(found, key=lambda rollout: rollout["created"])["id"])
@@ -107,4 +107,8 @@ class FleetClient:
 
 
 def _path(parts: tuple[str, ...]) -> str:
+    for part in parts:
+        # Such a word would lead to another address, however it is quoted.
+        if part in ("", ".", "..") or "/" in part:
+            raise NotFound(f"{part[:80]!r} is not known here: it is neither an id nor a version")
     return "/".join(("/api/v1", *(quote(part, safe="") for part in parts)))

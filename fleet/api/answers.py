@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _REF = "#/components/schemas/{name}"
-_kinds: list[Any] = []
+_kinds: list[type[msgspec.Struct]] = []
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,12 +26,22 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(_ENCODER.encode(value), status_code=status, media_type="application/json")
 
 
-def gives(kind: Any, status: int = 200) -> dict[str, Any]:
-    """Route keywords that describe the answer: a struct type, or a list of one."""
+def gives(kind: type[msgspec.Struct], status: int = 200, *, also: Mapping[int, Any] | None = None) -> dict[str, Any]:
+    """Route keywords that describe the answer, and others that the route `also` gives, by status."""
+    kinds = {status: kind, **(also or {})}
+    _kinds.extend(kinds.values())
+    described = {code: {"content": _json_of(item)} for code, item in kinds.items()}
+    return {"status_code": status, "responses": described}
+
+
+def takes(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """What a route that reads its body itself says of it."""
     _kinds.append(kind)
-    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
-    content = {"application/json": {"schema": schema}}
-    return {"status_code": status, "responses": {status: {"content": content}}}
+    return {"requestBody": {"required": True, "content": _json_of(kind)}}
+
+
+def _json_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REF.format(name=kind.__name__)}}}
 
 
 def describe(app: FastAPI) -> None:
@@ -49,7 +60,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _state_faults(document: dict[str, Any]) -> None:
-    fault = {"application/json": {"schema": {"$ref": _REF.format(name="Fault")}}}
+    fault = _json_of(Fault)
     for operations in document["paths"].values():
         for operation in operations.values():
             # FastAPI assumes its own form of validation errors; ours are faults like all others.

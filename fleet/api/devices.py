@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.errors import Conflict
 from edgekit.join import Join, TrustAnchor
+from edgekit.names import check_id
 from fleet.api.access import Admin, Operator, TheServer, Viewer
 from fleet.api.answers import answer, gives
 from fleet.store import audit, devices, releases
@@ -72,6 +73,7 @@ def show_device(server: TheServer, _: Viewer, device: str) -> Response:
 @router.post("", **gives(Join, 201))
 def add_device(server: TheServer, caller: Operator, body: NewDevice) -> Response:
     """Register a device. The answer is its join document; it holds the broker credential and is given only now."""
+    check_id(body.id, "device id")
     now_ms = stored(server.clock())
     access = server.broker_access()
     with server.database.begin() as connection:

@@ -71,7 +71,10 @@ def _validation(_request: Request, error: Exception) -> Response:
 def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     reason = _REASONS.get(error.status_code, HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"))
-    return answer(Fault(detail=str(error.detail), reason=reason), error.status_code)
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = "there is nothing at this address: /openapi.json lists what there is"
+    return answer(Fault(detail=detail, reason=reason), error.status_code)
 
 
 def _unforeseen(_request: Request, _error: Exception) -> Response:

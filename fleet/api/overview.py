@@ -33,6 +33,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     fleet: Totals
 
 
+class Models(msgspec.Struct, frozen=True, kw_only=True):
+    """Every model that was released or that a device reports."""
+
+    models: list[ModelLine]
+
+
 @router.get("/health", **gives(Alive))
 def health() -> Response:
     """Is the server alive? Needs no token."""
@@ -52,11 +58,11 @@ def status(server: TheServer, _: Viewer) -> Response:
     return answer(found)
 
 
-@router.get("/api/v1/models", **gives(list[ModelLine]))
+@router.get("/api/v1/models", **gives(Models))
 def list_models(server: TheServer, _: Viewer) -> Response:
     """Every model that was released or that a device reports."""
     with server.database.read() as connection:
-        return answer(overview.models(connection))
+        return answer(Models(models=overview.models(connection)))
 
 
 @router.get("/api/v1/models/{name}", **gives(ModelReport))

@@ -6,12 +6,11 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
-from edgekit.errors import NotFound
+from edgekit.errors import NotFound, UsageFault
 from fleet.api.access import Operator, TheServer, Viewer
-from fleet.api.answers import answer, gives
+from fleet.api.answers import answer, gives, takes
 from fleet.auth import Identity
 from fleet.release import metadata, signers
 from fleet.release.catalogue import Upload
@@ -44,6 +43,12 @@ class ReleaseDetail(ReleaseLine, frozen=True, kw_only=True):
     manifest: dict[str, Any]
 
 
+class Releases(msgspec.Struct, frozen=True, kw_only=True):
+    """All signed releases by model, newest first."""
+
+    releases: list[ReleaseLine]
+
+
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """An artifact that is stored now. `new`: it was not before."""
 
@@ -52,18 +57,18 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     new: bool
 
 
-class Push(BaseModel):
+class Push(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Metadata files by name, as text."""
 
-    model_config = ConfigDict(extra="forbid")
     files: dict[str, str]
 
 
-@router.get("/releases", **gives(list[ReleaseLine]))
+@router.get("/releases", **gives(Releases))
 def list_releases(server: TheServer, _: Viewer) -> Response:
     """All signed releases by model, newest first."""
     with server.database.read() as connection:
-        return answer([ReleaseLine(**_line(item)) for item in releases.every_release(connection)])
+        lines = [ReleaseLine(**_line(item)) for item in releases.every_release(connection)]
+    return answer(Releases(releases=lines))
 
 
 @router.get("/releases/{model}/{version}", **gives(ReleaseDetail))
@@ -100,24 +105,11 @@ async def put_artifact(server: TheServer, caller: Operator, sha256: str, request
         return answer(await run_in_threadpool(_keep, server, caller, sha256, upload))
 
 
-@router.post("/metadata", **gives(Accepted))
-def push_metadata(server: TheServer, caller: Operator, body: Push) -> Response:
+@router.post("/metadata", **gives(Accepted), openapi_extra=takes(Push))
+async def push_metadata(server: TheServer, caller: Operator, request: Request) -> Response:
     """Take in signed metadata with the releases that it names, all or nothing."""
-    now = server.clock()
-    keys = signers.load(server.config.keys_dir)
-    files = {name: text.encode("utf-8", "surrogatepass") for name, text in body.files.items()}
-    with server.database.begin() as connection:
-        accepted = metadata.accept(connection, files, server.catalogue, keys, now)
-        audit.record(
-            connection,
-            at_ms=stored(now),
-            actor=caller.actor,
-            action="release.push",
-            subject=f"targets {accepted.targets}",
-            detail={"releases": accepted.releases},
-        )
-    server.wake()
-    return answer(accepted)
+    # Read here, not by FastAPI: it would take in the largest body of all routes before it asks for a token.
+    return answer(await run_in_threadpool(_take_in, server, caller, await request.body()))
 
 
 @router.get("/metadata/{name}", responses={200: {"content": {"application/json": {}}}})
@@ -138,6 +130,28 @@ def _keep(server: Server, caller: Identity, sha256: str, upload: Upload) -> Stor
         if new:
             audit.record(connection, at_ms=now_ms, actor=caller.actor, action="artifact.put", subject=sha256)
     return Stored(sha256=sha256, bytes=bundle.bytes, new=new)
+
+
+def _take_in(server: Server, caller: Identity, body: bytes) -> Accepted:
+    try:
+        push = msgspec.json.decode(body, type=Push)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageFault(f"the push is not usable: {error}") from error
+    now = server.clock()
+    keys = signers.load(server.config.keys_dir)
+    files = {name: text.encode() for name, text in push.files.items()}
+    with server.database.begin() as connection:
+        accepted = metadata.accept(connection, files, server.catalogue, keys, now)
+        audit.record(
+            connection,
+            at_ms=stored(now),
+            actor=caller.actor,
+            action="release.push",
+            subject=f"targets {accepted.targets}",
+            detail={"releases": accepted.releases},
+        )
+    server.wake()
+    return accepted
 
 
 def _line(item: StoredRelease) -> dict[str, Any]:

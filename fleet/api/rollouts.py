@@ -25,14 +25,26 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     stages: list[list[str]]
 
 
-@router.get("", **gives(list[RolloutSummary]))
+class Rollouts(msgspec.Struct, frozen=True, kw_only=True):
+    """All rollouts, newest first."""
+
+    rollouts: list[RolloutSummary]
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about a rollout, in order, with the numbers behind it."""
+
+    decisions: list[DecisionView]
+
+
+@router.get("", **gives(Rollouts))
 def list_rollouts(server: TheServer, _: Viewer) -> Response:
     """All rollouts, newest first."""
     with server.database.read() as connection:
-        return answer(views.list_rollouts(connection))
+        return answer(Rollouts(rollouts=views.list_rollouts(connection)))
 
 
-@router.post("", **gives(RolloutView | Preview, 201))
+@router.post("", **gives(RolloutView, 201, also={200: Preview}))
 def create_rollout(server: TheServer, caller: Operator, plan: dict[str, Any], *, dry_run: bool = False) -> Response:
     """Start the rollout that the plan describes; with `dry_run=1` only tell which devices each stage would get."""
     checked = parse_plan(plan)
@@ -56,11 +68,11 @@ def show_rollout(server: TheServer, _: Viewer, rollout: str) -> Response:
         return answer(views.view(connection, rollout))
 
 
-@router.get("/{rollout}/history", **gives(list[DecisionView]))
+@router.get("/{rollout}/history", **gives(History))
 def rollout_history(server: TheServer, _: Viewer, rollout: str) -> Response:
     """What was decided about a rollout, in order, with the numbers behind it."""
     with server.database.read() as connection:
-        return answer(views.history(connection, rollout))
+        return answer(History(decisions=views.history(connection, rollout)))
 
 
 @router.post("/{rollout}/{action}", **gives(RolloutView))

@@ -22,7 +22,7 @@ def models() -> None:
 @console.json_option
 def list_models(server: str | None, token_file: Path | None, *, as_json: bool) -> None:
     """List the models."""
-    found = client(server, token_file).get("models")
+    found = client(server, token_file).get("models")["models"]
     rows = ((item["name"], item["newest"], item["releases"], _counts(item["devices"])) for item in found)
     empty = "no models yet: edgekit release push"
     console.emit(found, lambda: table(("model", "newest", "releases", "devices"), rows, empty), as_json=as_json)

@@ -22,7 +22,7 @@ def releases() -> None:
 @console.json_option
 def list_releases(server: str | None, token_file: Path | None, *, as_json: bool) -> None:
     """List the releases."""
-    found = client(server, token_file).get("releases")
+    found = client(server, token_file).get("releases")["releases"]
     names = ("model", "version", "counter", "min_counter", "bytes", "added")
     rows = ((*(item[name] for name in names), item["sha256"][:16]) for item in found)
     empty = "no releases yet: edgekit release add BUNDLE, then edgekit release push"

@@ -82,7 +82,7 @@ def create(model: str, version: str, **options: Any) -> None:
 @console.json_option
 def list_rollouts(server: str | None, token_file: Path | None, *, as_json: bool) -> None:
     """List the rollouts, newest first."""
-    found = client(server, token_file).get("rollouts")
+    found = client(server, token_file).get("rollouts")["rollouts"]
     rows = (
         (
             item["id"],
@@ -134,7 +134,7 @@ def status(
 @console.json_option
 def history(rollout_id: str, server: str | None, token_file: Path | None, *, as_json: bool) -> None:
     """Show what was decided about a rollout, and by which numbers."""
-    found = client(server, token_file).get("rollouts", rollout_id, "history")
+    found = client(server, token_file).get("rollouts", rollout_id, "history")["decisions"]
     rows = ((item["at"], item["action"], json.dumps(item["detail"])) for item in found)
     console.emit(found, lambda: table(("time", "decision", "detail"), rows, "nothing was decided yet"), as_json=as_json)
 

@@ -21,15 +21,12 @@ def serve(config_path: Path | None, *, as_json: bool) -> None:
     """
     config = load_config(config_path)
     with extras.needs("fleet"):
-        import msgspec
-
         from fleet.service import Ready, Service
 
     def announce(ready: Ready) -> None:
         text = f"fleet server ready: API and dashboard at {ready.api}, devices connect to {ready.broker}"
-        console.emit(msgspec.to_builtins(ready), text, as_json=as_json)
-        # Whoever started us may be reading a pipe, which Python would fill for hours before it wrote to it.
-        click.get_text_stream("stdout").flush()
+        document = {"event": "ready", "api": ready.api, "broker": ready.broker}
+        console.emit(document, text, as_json=as_json)
 
     Service(config).run(announce)
 

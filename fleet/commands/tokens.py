@@ -24,13 +24,13 @@ def token() -> None:
 
 
 @token.command()
-@click.argument("name")
+@click.option("--name", required=True, help="What to call it in lists and in the audit log.")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="A higher role may do all that a lower one may.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File for the token (mode 0600).")
 @config_option
 @console.json_option
 def create(name: str, role: str, output: Path | None, config_path: Path | None, *, as_json: bool) -> None:
-    """Make a token called NAME and print it, this once."""
+    """Make a token and print it, this once."""
     database = open_database(load_config(config_path))
     with extras.needs("fleet"):
         from edgekit.files import write_secret
@@ -61,7 +61,7 @@ def list_tokens(config_path: Path | None, *, as_json: bool) -> None:
     with database.read() as connection:
         documents = [_document(item) for item in tokens.everyone(connection)]
     rows = ((item["id"], item["name"], item["role"], item["created"], item["revoked"]) for item in documents)
-    empty = "no tokens yet: edgekit fleet token create NAME --role admin"
+    empty = "no tokens yet: edgekit fleet token create --name NAME --role admin"
     console.emit(documents, lambda: table(("id", "name", "role", "created", "revoked"), rows, empty), as_json=as_json)
 
 

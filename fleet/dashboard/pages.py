@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
@@ -57,7 +56,7 @@ def home(request: Request, server: TheServer, after: str = "", *, live: bool = T
 
 
 @router.get("/fragment")
-def fragment(request: Request, server: TheServer, after: Annotated[str, Query(max_length=63)] = "") -> Response:
+def fragment(request: Request, server: TheServer, after: str = "") -> Response:
     """The live part alone. A session that ended sends the browser to the login."""
     if not _may_look(server, request):
         return Response(status_code=401, headers={"HX-Redirect": "/login"})
@@ -73,7 +72,7 @@ def login_form() -> Response:
 @router.post("/login")
 async def login(request: Request, server: TheServer) -> Response:
     """Turn a token into a session."""
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
     secret = fields.get("token", [""])[0].strip()
     fault = await run_in_threadpool(_fault, server, secret)
     if fault is not None:

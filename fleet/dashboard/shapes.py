@@ -69,7 +69,7 @@ def tiles(totals: Totals) -> list[Tile]:
     active = sum(totals.rollouts.get(state, 0) for state in ("running", "paused", "rolling_back", "aborting"))
     return [
         Tile("Devices", count(devices.total), f"{count(devices.retired)} retired" if devices.retired else "", "plain"),
-        Tile("Online", count(devices.online), f"{count(offline)} offline", "bad" if offline else "good"),
+        Tile("Online", count(devices.online), f"{count(offline)} offline", "plain"),
         Tile("Rollouts under way", count(active), "", "plain"),
         Tile("Requests", count(asked), f"{count(errors)} server errors", "bad" if errors else "plain"),
         Tile(

@@ -84,6 +84,5 @@ class Catalogue:
         path = self.path(sha256)
         content = upload.content(sha256)
         bundle = bundles.parse(content)
-        if not path.exists():
-            write_atomic(path, content, mode=0o600)
+        write_atomic(path, content, mode=0o600)
         return bundle
