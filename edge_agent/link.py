@@ -12,6 +12,7 @@ import logging
 import random
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from edgekit.join import BrokerAccess
 
 _LOG = logging.getLogger("edgekit.agent.link")
 _CONNECT_TIMEOUT_S = 5.0
+_STEADY_S = 10.0  # a connection that ends sooner counts as a failed attempt, else two clients of one id would race
 
 OnMessage = Callable[[bytes], None]
 
@@ -75,7 +77,8 @@ class Link:
             client.disconnect()
         else:
             self._lost.set()
-        await asyncio.to_thread(self._thread.join, timeout_s)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, timeout_s)
 
     def watch(self, topic: str, on_message: OnMessage) -> None:
         """Subscribe to one topic, now and after every reconnection. A retained message comes each time."""
@@ -113,12 +116,13 @@ class Link:
         attempt = 0
         wait_s = random.uniform(0, self._section.retry_min_s)  # noqa: S311 - spreads a fleet that is switched on at once
         while not self._stopping.wait(wait_s):
-            stood = self._hold_one_connection()
-            attempt = 0 if stood else attempt + 1
+            attempt = 0 if self._hold_one_connection() else attempt + 1
             wait_s = backoff_s(attempt, self._section.retry_min_s, self._section.retry_max_s)
 
     def _hold_one_connection(self) -> bool:
+        """Connect and wait for the end of it; True when it was a steady connection."""
         self._lost.clear()
+        began = time.monotonic()
         client = self._new_client()
         host, port, _ = broker_address(self._access.url)
         try:
@@ -129,14 +133,13 @@ class Link:
         client.loop_start()
         self._lost.wait()
         client.loop_stop()
-        return bool(client.user_data_get()["stood"])
+        return time.monotonic() - began >= _STEADY_S
 
     def _new_client(self) -> mqtt.Client:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=True,
-            userdata={"stood": False},
             reconnect_on_failure=False,
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
@@ -149,12 +152,11 @@ class Link:
         return client
 
     def _on_connect(
-        self, client: mqtt.Client, userdata: dict[str, bool], flags: object, code: ReasonCode, properties: object
+        self, client: mqtt.Client, userdata: object, flags: object, code: ReasonCode, properties: object
     ) -> None:
         if code.is_failure:
             _LOG.warning("the broker refused the connection: %s", code)
             return  # the broker closes it, or the next loop does
-        userdata["stood"] = True
         self._hand_over(self._came_up, client)
 
     def _on_lost(

@@ -57,16 +57,19 @@ def run(config: AgentConfig, announce: Announce) -> None:
 
 
 async def _run(config: AgentConfig, announce: Announce) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     agent = Agent(config)
     try:
         await agent.start(announce)
-        await agent.until_stopped()
+        await stopped.wait()
     finally:
         await agent.stop()
 
 
 class Agent:
-    """The rooms of the device, joined. `start`, `until_stopped`, `stop`, in this order and once."""
+    """The rooms of the device, joined. `start`, then `stop`, also when the start failed."""
 
     def __init__(self, config: AgentConfig) -> None:
         self._config, join = config, config.join
@@ -97,13 +100,6 @@ class Agent:
         self._link.watch(self._topics.device(self._config.join.device, "desired"), self._updater.offer)
         for work in (lambda: self._updater.run(found), self._reporter.report_health, self._reporter.deliver):
             self._tasks.append(asyncio.create_task(_tend(work)))
-
-    async def until_stopped(self) -> None:
-        """Return on SIGTERM or SIGINT."""
-        stopped = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        await stopped.wait()
 
     async def stop(self) -> None:
         """Say goodbye, answer what was asked, keep what must be kept. Takes at most three seconds."""

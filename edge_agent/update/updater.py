@@ -56,6 +56,7 @@ class Updater:
 
     async def run(self, found: dict[str, BootFinding]) -> None:
         """Go on with what was under way, then follow the documents as they come, for ever. `found` is used up."""
+        self._woken.set()  # a document that an earlier run broke off with is judged again
         try:
             while found:
                 name, finding = found.popitem()

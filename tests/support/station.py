@@ -192,12 +192,12 @@ class Station:
 
     # ---- what it hears --------------------------------------------------------------------------------------
 
-    def states(self, version: str) -> list[str]:
+    def states(self, version: str, rollout: str | None = None) -> list[str]:
         """The states of the updates to `version`, each once, in the order of the device's sequence numbers."""
         events = sorted(
             {(event.epoch, event.seq): event for event in self.received.events}.values(), key=lambda event: event.seq
         )
-        return [event.state for event in events if event.version == version]
+        return [event.state for event in events if event.version == version and rollout in (None, event.rollout)]
 
     def event(self, version: str, state: str) -> Event | None:
         """The latest event of that kind."""
