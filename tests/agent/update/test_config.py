@@ -78,6 +78,6 @@ def test_a_missing_join_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_credential_is_not_shown(folder: Path) -> None:
-    assert (
-        "p" not in repr(load(folder / "join.toml", {"EDGEKIT_BROKER_PASSWORD": "§"}).join.broker).split("username")[1]
-    )
+    config = load(folder / "join.toml", {"EDGEKIT_BROKER_PASSWORD": "s3cret"})
+    assert config.join.broker.password == "s3cret"
+    assert "s3cret" not in repr(config)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tuf.api.metadata import Metadata, Root
 
 from edge_agent.update.dialog import Refusal, TrustRequest, Verdict
 from edge_agent.update.trust import FAR, answer
 from edgekit import messages
 from edgekit.messages import Desired, DesiredModel, Envelope
 from edgekit.times import rfc3339, utc_now
-from edgekit.trust import desired
+from edgekit.trust import desired, keys
 from edgekit.trust.releases import Release
 from tests.support.models import make_bundle
 from tests.support.station import Signing, model_of
@@ -232,6 +233,28 @@ def test_expired_metadata_makes_it_wait_and_fresh_metadata_heals_it(scene: Scene
 def test_a_root_named_by_the_document_that_does_not_come_makes_it_wait(scene: Scene) -> None:
     meta = replace(scene.document().meta, root=2)
     assert waits(scene.judge(scene.document(meta=meta))) == "metadata_unavailable"
+
+
+def test_trust_follows_a_rotated_root_and_remembers_it(scene: Scene, tmp_path: Path) -> None:
+    rotated = Metadata[Root].from_bytes(scene.files["1.root.json"])
+    rotated.signed.version = 2
+    rotated.sign(keys.load(tmp_path / "repo" / "keys" / "root.pem", None))
+    scene.files["2.root.json"] = rotated.to_bytes()
+    document = scene.document(meta=replace(scene.document().meta, root=2))
+    judged = verdict(scene.judge(document))
+    assert "root_history/2.root.json" in judged.files
+    scene.asked.clear()
+    verdict(scene.judge(document, files=judged.files))
+    assert scene.asked == ["timestamp.json"]
+
+
+def test_a_root_that_the_pinned_one_did_not_sign_is_not_followed(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "evil").mkdir()
+    foreign = Metadata[Root].from_bytes(Signing(tmp_path / "evil").metadata()["1.root.json"])
+    foreign.signed.version = 2
+    foreign.sign(keys.load(tmp_path / "evil" / "repo" / "keys" / "root.pem", None))
+    scene.files["2.root.json"] = foreign.to_bytes()
+    assert waits(scene.judge(scene.document(meta=replace(scene.document().meta, root=2)))) == "metadata_untrusted"
 
 
 def test_damaged_stored_metadata_is_fetched_anew(scene: Scene) -> None:
