@@ -119,6 +119,11 @@ class EmbeddedBroker:
         """False before `start`, after `stop`, and when it died."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def process_id(self) -> int | None:
+        """Of the child, while there is one."""
+        return None if self._child is None else self._child.pid
+
     def keep_running(self) -> None:
         """Start it again if it died. Raises as `start`."""
         if self._child is not None and not self.is_running:

@@ -74,6 +74,8 @@ class Link:
     """Keeps one connection up from `start` to `stop`. Thread-safe."""
 
     def __init__(self, access: BrokerAccess, topics: Topics, clock: Callable[[], datetime]) -> None:
+        """Raises ConfigError when the URL is no broker's address."""
+        _address(access)
         self._access = access
         self._topics = topics
         self._clock = clock
