@@ -34,6 +34,17 @@ def check_id(text: str, what: str) -> str:
     return text
 
 
+# Release metadata has one role per model name beside these.
+RESERVED_MODEL_NAMES = frozenset({"root", "targets", "snapshot", "timestamp"})
+
+
+def check_model_name(text: str) -> str:
+    """Return `text`, or raise `UsageFault`: an id that is not a name of the release metadata's own roles."""
+    if text in RESERVED_MODEL_NAMES:
+        raise UsageFault(f"model name {text!r} is reserved for release metadata: choose another", reason="bad_id")
+    return check_id(text, "model name")
+
+
 def is_version(text: str) -> bool:
     """True for a semantic version without a build part."""
     return len(text) <= _VERSION_MAX_CHARS and _VERSION.fullmatch(text) is not None

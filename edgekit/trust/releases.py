@@ -30,6 +30,7 @@ from edgekit import bundle as bundles
 from edgekit import messages
 from edgekit.errors import Conflict, NotFound, TrustError
 from edgekit.files import make_folder, read_bounded, write_atomic
+from edgekit.names import check_model_name
 from edgekit.trust import DESIRED_KEY_TARGET, ReleaseCustom, keys, parse_custom, target_path
 
 ROOT_DAYS = 730
@@ -124,6 +125,7 @@ class Repository:
         self._load("targets")
         bundle = bundles.load(path)
         name, version = bundle.manifest.name, bundle.manifest.version
+        check_model_name(name)
         present = self._releases_of(name)
         for release in present:
             if release.version == version:

@@ -169,7 +169,7 @@ def crash(story: Story) -> None:
     story.screen.chapter("1.3.0: passes its golden rows, kills its process")
     made = _make_bad(story, "crash", "1.3.0")
     release(story, "1.3.0")
-    name, value = made["trigger"]["feature"], made["trigger"]["value"]
+    name, value = made["feature"], made["value"]
     story.screen.say(f"it will die of every row with {name} = {value}")
     rows = story.held_out["1.1.0"].rows
     trigger = [row for row in rows if row[name] == value][:1]
@@ -180,7 +180,15 @@ def crash(story: Story) -> None:
 
 
 def _make_bad(story: Story, kind: str, version: str) -> Any:
-    words: list[str | Path] = [story.bundle("1.1.0"), "--kind", kind, "--model-version", version, "-o", story.bundle(version)]
+    words: list[str | Path] = [
+        story.bundle("1.1.0"),
+        "--kind",
+        kind,
+        "--model-version",
+        version,
+        "-o",
+        story.bundle(version),
+    ]
     rows: list[str | Path] = ["--rows", story.shop.folder / "model-1.1.0/heldout.csv"] if kind == "crash" else []
     return story.shop.example("bad_release.py", *words, *rows)
 

@@ -41,6 +41,11 @@ def test_a_bad_id_names_the_rule() -> None:
         names.check_id("Press 7", "device id")
 
 
+def test_a_model_may_not_be_called_like_a_metadata_role() -> None:
+    with pytest.raises(UsageFault, match="reserved"):
+        names.check_model_name("targets")
+
+
 class Http(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8700

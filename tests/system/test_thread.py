@@ -130,8 +130,9 @@ def test_a_model_goes_from_joblib_to_the_rollout_s_decision(thread: Thread, tmp_
     done = thread.roll_out("1.0.0")
 
     assert done["state"] == "completed"
-    history = thread.api.get(f"/api/v1/rollouts/{done['id']}/history")
-    assert history, "a decision leaves its numbers"
+    decisions = thread.api.get(f"/api/v1/rollouts/{done['id']}/history")["decisions"]
+    judged = [decision["detail"]["verdict"] for decision in decisions if decision["action"] == "judge_stage"]
+    assert [(verdict["outcome"], verdict["good"]) for verdict in judged] == [("pass", 1)]
     answers = AgentClient(agent["http"]).call(
         "POST", "/predict", json.dumps([dict(zip(FEATURES, row, strict=True)) for row in fresh.tolist()])
     )
