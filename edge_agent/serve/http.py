@@ -19,6 +19,8 @@ from edgekit.errors import UsageFault
 
 _BACKLOG = 128
 _SOCKET_MODE = 0o660
+_ABORT_S = 1.0
+_ACCEPTING_TURNS = 3  # turns of the loop until asyncio has handed over a connection that it was accepting
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class HttpServer:
         """The TCP port, once started."""
         return int(self._servers[0].sockets[0].getsockname()[1])
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._shared.connections)
+
     async def start(self) -> None:
         """Listen. Raises UsageFault (`port_taken`, `address_unusable`) saying what to choose instead."""
         loop = asyncio.get_running_loop()
@@ -66,11 +73,14 @@ class HttpServer:
         self._shared.stopping = True
         for server in self._servers:
             server.close()
+        for _ in range(_ACCEPTING_TURNS):
+            await asyncio.sleep(0)
         for connection in tuple(self._shared.connections):
             connection.finish()
         await self._shared.emptied(drain_s)
         for connection in tuple(self._shared.connections):
             connection.abort()
+        await self._shared.emptied(_ABORT_S)
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._address.unix_path is not None and len(self._servers) > 1:

@@ -105,17 +105,17 @@ class Predictor:
 
     def _warm_up(self) -> None:
         row = tuple(_neutral(column) for column in self.rows.columns)
+        batch = [row] * _WARM_UP_ROWS
         try:
             arrays = self._session.run(self._names, self.feeds([row]))
             if len(self._slices) == 1 and self._slices[0][1] is not np.object_:
                 self._bound = _BoundRow.over(self._session, self._slices[0], self._names, arrays, self._form)
-        except _RuntimeFaults as error:
+            self.run_us = _measure(lambda: self.run([row]))
+            self.row_us = max(0.0, _measure(lambda: self.run(batch)) - self.run_us) / (_WARM_UP_ROWS - 1)
+        except _FaultsAtFirstRun as error:
             raise BundleError(
                 f"model {self.label} loads but does not run ({error}): make the bundle again", reason="model_mismatch"
             ) from error
-        self.run_us = _measure(lambda: self.run([row]))
-        batch = [row] * _WARM_UP_ROWS
-        self.row_us = max(0.0, _measure(lambda: self.run(batch)) - self.run_us) / (_WARM_UP_ROWS - 1)
 
 
 class _BoundRow:
@@ -174,6 +174,7 @@ def _runtime_faults() -> tuple[type[Exception], ...]:
 
 
 _RuntimeFaults = _runtime_faults()
+_FaultsAtFirstRun: tuple[type[Exception], ...] = (*_RuntimeFaults, DeviceFault)
 
 
 def _session(path: Path, manifest: Manifest) -> Any:

@@ -1,7 +1,8 @@
 """Small real models for tests: ONNX graphs written out by hand, with the answers they must give worked out in numpy.
 
 `make_bundle` is the usual one: three numbers in, one of three integer labels out. `make_text_bundle` answers with text
-labels, `make_mixed_bundle` takes a nullable number, an integer, a closed category and a flag and answers a number.
+labels, `make_flag_bundle` with false and true, `make_mixed_bundle` takes columns of four kinds and answers a number,
+`make_fragile_bundle` fails on some rows.
 """
 
 from __future__ import annotations
@@ -83,6 +84,26 @@ def make_mixed_bundle(name: str = "meter", version: str = "1.0.0") -> bytes:
     temperature counts as 0. `mode` is one of `eco` (1), `boost` (5) and nothing else; a missing `site` counts 100.
     """
     return pack(name, version, _mixed())
+
+
+def make_fragile_bundle(name: str = "dial", version: str = "1.0.0") -> bytes:
+    """A regression that looks `step` up in a table of three (10, 20, 30) and fails on any other step, as a model may
+    whose rows were never checked.
+    """
+    model = parser.parse_model(f"""{_HEAD}
+        lookup (int64[N,1] steps) => (float[N,1] value)
+        <float[3] table = {{10.0, 20.0, 30.0}}>
+        {{ value = Gather(table, steps) }}""")
+    parts = Parts(
+        onnx=bytes(model.SerializeToString()),
+        task="regression",
+        inputs=[Feature(name="step", dtype="int64")],
+        tensors=[Tensor(name="steps", dtype="int64", features=["step"])],
+        outputs=[Output(name="value", role="value", dtype="float32")],
+        rows=[[0], [1], [2]],
+        expected={"value": [[10.0], [20.0], [30.0]]},
+    )
+    return pack(name, version, parts)
 
 
 def probabilities(rows: NDArray[np.float32], *, shift: float = 0.0, classes: int = 3) -> NDArray[np.float64]:
