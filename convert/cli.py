@@ -66,13 +66,14 @@ class _Places:
                 raise UsageFault(f"folder {path.parent} does not exist: create it first", reason="folder_missing")
         if self.output is not None and self.output.is_dir():
             raise UsageFault(f"{self.output} is a folder: give a file name ending in .edgekit", reason="not_a_file")
-        if self.report is not None and self.report.exists() and not _is_report(self.report):
-            raise UsageFault(f"{self.report} exists and is no report folder: give another name", reason="place_taken")
+        if self.report is not None:
+            _refuse_taken(self.report)
 
     def write(self, done: Conversion) -> tuple[Path, Path]:
         """Write report and bundle, the bundle last. Raises UsageFault when a place cannot be written."""
         bundle = self.output or Path(done.file_name)
         report = self.report or bundle.parent / done.report_name
+        _refuse_taken(report)
         try:
             done.save_report(report)
             done.save(bundle)
@@ -84,8 +85,11 @@ class _Places:
         return bundle, report
 
 
-def _is_report(folder: Path) -> bool:
-    return folder.is_dir() and (not any(folder.iterdir()) or (folder / "report.json").is_file())
+def _refuse_taken(report: Path) -> None:
+    """A report replaces an older one, never anything else of that name."""
+    ours = report.is_dir() and (not any(report.iterdir()) or (report / "report.json").is_file())
+    if report.exists() and not ours:
+        raise UsageFault(f"{report} exists and is no report folder: give another name", reason="place_taken")
 
 
 def _converted(done: Conversion, written: tuple[Path, Path]) -> dict[str, Any]:

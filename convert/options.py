@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from edgekit.errors import UsageFault
-from edgekit.names import check_id, check_version
+from edgekit.names import check_model_name, check_version
 
 
 class OptionWords(TypedDict, total=False):
@@ -42,7 +42,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            check_id(self.name, "bundle name")
+            check_model_name(self.name)
         check_version(self.version)
         for word, budget in (("max_label_change", self.max_label_change), ("max_metric_drop", self.max_metric_drop)):
             if not 0 <= budget <= 1:

@@ -1,7 +1,7 @@
 """Rows at the rim of the training data: extremes, missing values, unseen categories.
 
-Each edge row is a real row with one feature replaced. A question that the source model itself refuses (it raises) is
-no edge row: the feature is then marked closed, and the device refuses such values too.
+Each edge row is a real row with one feature replaced. Where the source model itself refuses an unseen category (it
+raises), there is no such edge row: the feature is marked closed, and the device refuses such values too.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def make_edge_rows(source: Source, frame: pd.DataFrame, columns: tuple[Column, .
     for column in columns[:_MAX_FEATURES]:
         for what, value in _special_values(column):
             part = _with(base, column, value)
-            if not source.refuses(part):
-                parts.append(part)
-                labels += [f"{column.name} {what}"] * len(part)
-            elif value == UNSEEN:
+            if value == UNSEEN and source.refuses(part):
                 closed.add(column.name)
+                continue
+            parts.append(part)
+            labels += [f"{column.name} {what}"] * len(part)
     joined = pd.concat(parts, ignore_index=True) if parts else frame.head(0)
     return EdgeRows(joined.astype(frame.dtypes.to_dict()), tuple(labels), frozenset(closed))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
-import pandas as pd
 from numpy.typing import NDArray
 
 from convert.check.parity import Answers
 from edgekit.manifest import Dtype, Output, Tensor
+
+if TYPE_CHECKING:  # the measuring process has no need of pandas
+    import pandas as pd
 
 # Kernels with a batch × training rows matrix (neighbours, kernels) would take gigabytes for all rows at once.
 _BATCH_ROWS = 1024

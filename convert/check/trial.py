@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convert.check.parity import Answers, Tolerance, tolerance_for
 from convert.read.rows import Rows
 from convert.read.source import Source
+from convert.wording import cause
 from edgekit.errors import ModelFault
 
 MIN_ROWS = 20
@@ -38,8 +39,7 @@ def ask(source: Source, frame: pd.DataFrame, tolerance: Tolerance | None = None)
         expected = source.answers(frame)
     except Exception as error:
         raise ModelFault(
-            f"the model refuses some of its rows ({type(error).__name__}: {' '.join(str(error).split())[:200]}): "
-            "give rows like those it was trained on",
+            f"the model refuses some of its rows ({cause(error)}): give rows like those it was trained on",
             reason="rows_refused",
         ) from error
     return Trial(frame, expected, tolerance or tolerance_for(source.role, expected.numbers))

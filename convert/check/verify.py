@@ -11,6 +11,7 @@ import pandas as pd
 
 from convert.check import session as sessions
 from convert.check.parity import Answers, Tolerance, compare
+from convert.wording import cause
 from edgekit import bundle as bundles
 from edgekit import packing
 from edgekit.bundle import Bundle
@@ -56,7 +57,7 @@ def _run(manifest: Manifest, model: bytes, golden: Golden) -> Answers:
         raise
     except Exception as error:
         raise BundleError(
-            f"its model does not run ({type(error).__name__}: {' '.join(str(error).split())[:200]}): make it again",
+            f"its model does not run ({cause(error)}): make it again",
             reason="model_unusable",
         ) from error
 

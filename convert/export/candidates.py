@@ -21,6 +21,7 @@ from convert.export.plans import Plan, estimator_for, initial_types, plans_for, 
 from convert.export.sklearn_onnx import NotExportable, export
 from convert.read.columns import Column
 from convert.read.source import Source
+from convert.wording import cause
 from edgekit.errors import ModelFault
 from edgekit.manifest import Onnx, Output, Tensor
 
@@ -95,7 +96,7 @@ def _attempts(source: Source, columns: tuple[Column, ...], ordinary: Trial, edge
             found = [compare(trial.expected, answer(made, trial.frame), trial.tolerance) for trial in (ordinary, edge)]
             yield Attempt(plan, None, made, *found)
         except Exception as error:  # noqa: BLE001 - skl2onnx and onnxruntime raise anything; the next plan may do
-            yield Attempt(plan, fault=" ".join(str(error).split())[:300])
+            yield Attempt(plan, fault=str(error) if isinstance(error, NotExportable) else cause(error))
 
 
 def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.DataFrame) -> Export:

@@ -24,6 +24,8 @@ from onnx import AttributeProto, ModelProto
 from skl2onnx.common import tree_ensemble
 from sklearn.base import is_classifier
 
+from convert.wording import cause
+
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _GRAPH_NAME = "edgekit"
 _make_attribute = onnx.helper.make_attribute
@@ -41,7 +43,7 @@ def export(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
             warnings.simplefilter("ignore")
             return _convert(estimator, inputs)
     except Exception as error:
-        raise NotExportable(f"{type(error).__name__}: {_first_sentence(str(error))}") from error
+        raise NotExportable(cause(error)) from error
 
 
 def _convert(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
@@ -55,10 +57,6 @@ def _convert(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
     except NameError:  # "Option 'zipmap' not in …": LinearSVC and its like have none
         model = skl2onnx.convert_sklearn(estimator, **words)
     return model
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split())[:200]
 
 
 @contextmanager

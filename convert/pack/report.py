@@ -9,7 +9,7 @@ import msgspec
 
 from convert.check.parity import Agreement
 from convert.export.candidates import Attempt
-from edgekit.manifest import Manifest
+from edgekit.manifest import Manifest, Quality
 
 SCHEMA = "edgekit.report/1"
 
@@ -97,14 +97,18 @@ def summary(report: Report) -> list[tuple[str, str]]:
     manifest, measured = report.manifest, report.manifest.measured
     return [
         ("plan", manifest.plan),
-        ("parity", f"{_words(report.reported)} (held out)"),
-        *((line.metric, f"{line.source:.4f} before, {line.converted:.4f} after") for line in manifest.quality),
+        ("parity", f"{_words(report.reported)}, on rows that chose nothing"),
+        *((line.metric, _quality(line)) for line in manifest.quality),
         ("size", f"{size(report.bundle_bytes)} bundle, {size(report.onnx_bytes)} ONNX"),
         ("memory", f"{size(measured.load_peak_bytes)} to load"),
         ("latency", f"{measured.p50_us:g} µs median, {measured.p99_us:g} µs p99, one row"),
         ("measured on", measured.host),
         ("sha256", report.bundle_sha256),
     ]
+
+
+def _quality(line: Quality) -> str:
+    return f"{line.source:.4f} before, {line.converted:.4f} after (on {line.rows:,} of the rows given)"
 
 
 def size(count: int) -> str:

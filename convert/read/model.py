@@ -19,6 +19,7 @@ from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from convert.read.mlflow import find_model
+from convert.wording import cause
 from edgekit.errors import ModelFault, UsageFault
 
 # Types inside scikit-learn's own models that skops does not vouch for, because garbled state could crash the process.
@@ -101,7 +102,7 @@ def _load_pickle(file: Path, *, trusted: bool) -> LoadedModel:
 
 def _unreadable(file: Path, error: Exception) -> ModelFault:
     return ModelFault(
-        f"{file} is not a readable model ({type(error).__name__}: {str(error)[:200]}): save the model again",
+        f"{file} is not a readable model ({cause(error)}): save the model again",
         reason="model_unreadable",
     )
 

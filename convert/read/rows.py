@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 
+from convert.wording import cause
 from edgekit.errors import ModelFault, UsageFault
 
 MAX_ROWS_BYTES = 4 << 30
@@ -63,7 +64,7 @@ def _read(reader: Callable[[Path], tuple[pd.DataFrame, bool]], path: Path) -> tu
         return reader(path)
     except (OSError, ValueError, EOFError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
         raise ModelFault(
-            f"rows {path} cannot be read ({type(error).__name__}: {str(error)[:200]}): check the file",
+            f"rows {path} cannot be read ({cause(error)}): check the file",
             reason="rows_unreadable",
         ) from error
 

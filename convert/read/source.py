@@ -16,6 +16,7 @@ from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 from convert.check.parity import Answers, Number
 from convert.read.model import LoadedModel
 from convert.read.rows import Rows, plain_columns
+from convert.wording import cause
 from edgekit.errors import ModelFault
 from edgekit.manifest import OutputRole, Task
 
@@ -180,7 +181,7 @@ def _try_first_row(source: Source, rows: Rows) -> None:
         source.answers(rows.frame.head(1))
     except Exception as error:
         raise ModelFault(
-            f"the model refuses the first row of {rows.origin} ({type(error).__name__}: {str(error)[:200]}): "
+            f"the model refuses the first row of {rows.origin} ({cause(error)}): "
             "give rows like those it was trained on",
             reason="rows_refused",
         ) from error
