@@ -93,8 +93,9 @@ def _judge(status: int, content: bytes, what: str) -> Any:
         value = None
     if status < 400:
         return value
-    detail = value.get("detail") if isinstance(value, dict) else None
-    message = detail if isinstance(detail, str) else f"{what} answered {status}"
+    # The fleet server says why in `detail`; an agent in `error`, where `detail` lists what is wrong with which feature.
+    told = [value.get("detail"), value.get("error")] if isinstance(value, dict) else []
+    message = next((text for text in told if isinstance(text, str)), f"{what} answered {status}")
     reason = value.get("reason") if isinstance(value, dict) else None
     kinds: dict[int, type[EdgekitError]] = {401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Conflict}
     kind = kinds.get(status, UsageFault if status in (400, 413, 422) else EdgekitError)
