@@ -245,7 +245,8 @@ def _check_stopped(story: Story, version: str, canary_state: str) -> None:
         raise DemoFailed(f"{version} reached {sorted(touched)}")
     canary = next(iter(touched.values()))
     for device, address in story.addresses.items():
-        answer = AgentClient(address).predict(story.held_out["1.1.0"].rows[0])
+        with AgentClient(address) as client:
+            answer = client.predict(story.held_out["1.1.0"].rows[0])
         if answer["model"] != f"{MODEL}:1.1.0":
             raise DemoFailed(f"{device} answers with {answer['model']} after {version}")
     story.facts[f"canary_{version}"] = {"device": canary["device"], "state": canary_state, "reason": canary["reason"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import http.client
+import itertools
 import json
 import threading
 from collections import Counter
@@ -52,6 +53,12 @@ class AgentClient:
         self._host = address.removeprefix("http://")
         self._connection = http.client.HTTPConnection(self._host, timeout=10)
 
+    def __enter__(self) -> AgentClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
     def predict(self, rows: dict[str, float] | list[dict[str, float]]) -> dict[str, Any]:
         """POST /predict. Raises OSError or HTTPException when the agent is away, ValueError for another status."""
         return self.call("POST", "/predict", json.dumps(rows))
@@ -73,17 +80,17 @@ class AgentClient:
 
 def compare(address: str, held_out: HeldOut) -> Comparison:
     """Every held-out row through the agent's HTTP interface, against scikit-learn's answer for it."""
-    client, found = AgentClient(address), Comparison()
-    for start in range(0, len(held_out.rows), BATCH_ROWS):
-        answers = client.predict(held_out.rows[start : start + BATCH_ROWS])
-        for offset, label in enumerate(answers["predictions"]):
-            found.rows += 1
-            found.different += label != held_out.labels[start + offset]
-            ours = answers["probabilities"][offset]
-            values = list(ours.values()) if isinstance(ours, dict) else ours
-            theirs = held_out.probabilities[start + offset]
-            worst = max(abs(a - b) for a, b in zip(values, theirs, strict=True))
-            found.worst_probability = max(found.worst_probability, worst)
+    found = Comparison()
+    with AgentClient(address) as client:
+        for start in range(0, len(held_out.rows), BATCH_ROWS):
+            answers = client.predict(held_out.rows[start : start + BATCH_ROWS])
+            for offset, label in enumerate(answers["predictions"]):
+                found.rows += 1
+                found.different += label != held_out.labels[start + offset]
+                ours = answers["probabilities"][offset].values()
+                theirs = held_out.probabilities[start + offset]
+                worst = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+                found.worst_probability = max(found.worst_probability, worst)
     return found
 
 
@@ -111,13 +118,14 @@ class Traffic:
             thread.join()
 
     def _predict(self, device: str, address: str) -> None:
-        client, number = AgentClient(address), 0
-        while not self._stopped.is_set():
-            try:
-                answer = client.predict(self.rows[number % len(self.rows)])
-                self.answered[f"{device} {answer['model']}"] += 1
-            except (OSError, http.client.HTTPException, ValueError):
-                self.failed[device] += 1
-                self._stopped.wait(0.05)  # the agent is being restarted
-            number += 1
-            self._stopped.wait(0.002)  # a steady client, not a load test: the machine has other things to show
+        with AgentClient(address) as client:
+            for row in itertools.cycle(self.rows):
+                if self._stopped.is_set():
+                    return
+                try:
+                    answer = client.predict(row)
+                    self.answered[f"{device} {answer['model']}"] += 1
+                except (OSError, http.client.HTTPException, ValueError):
+                    self.failed[device] += 1
+                    self._stopped.wait(0.05)  # the agent is being restarted
+                self._stopped.wait(0.002)  # a steady client, not a load test: the machine has other things to show

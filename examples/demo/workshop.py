@@ -92,14 +92,13 @@ class Process:
         """End it for good: SIGTERM, then SIGKILL."""
         self._stopping = True
         process = self._process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._keeper.join(_STOP_WITHIN_S)
 
     def _keep(self) -> None:
         while not self._stopping:
@@ -121,16 +120,15 @@ class Process:
                     return
 
     def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            try:
-                document = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(document, dict) and document.get("event") == "ready":
-                self.ready = document
-                self._is_ready.set()
-        process.wait()
+        with process:  # closes the pipe and waits for the end
+            for line in process.stdout or ():
+                try:
+                    document = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(document, dict) and document.get("event") == "ready":
+                    self.ready = document
+                    self._is_ready.set()
 
 
 def free_port() -> int:

@@ -38,6 +38,6 @@ def test_a_fall_beyond_the_budget_is_judged_bad(drop: float, passes: bool) -> No
     if passes:
         pass_quality(quality, 0.005)
         return
-    with pytest.raises(JudgedBad, match="accuracy falls from 0.9000 to 0.8940") as caught:
+    with pytest.raises(JudgedBad, match=r"accuracy falls from 0\.9000 to 0\.8940") as caught:
         pass_quality(quality, 0.005)
     assert caught.value.reason == "quality"
