@@ -82,7 +82,11 @@ class Outbox:
         """Queue the document that `build(epoch, seq)` makes, and return its seq. When this returns, the report survives
         a power cut.
         """
-        return self._write(lambda db: self._append(db, kind, build))
+        return self.append_all(kind, [build])[0]
+
+    def append_all(self, kind: Kind, builds: Sequence[Build]) -> list[int]:
+        """Queue several documents, all of them or none, with one wait for the disk."""
+        return self._write(lambda db: [self._append(db, kind, build) for build in builds])
 
     def pending(self, limit: int, *, after: int = 0) -> list[Report]:
         """The oldest waiting reports with a seq above `after`, published or not, oldest first."""

@@ -114,6 +114,16 @@ def test_a_report_that_cannot_be_built_uses_no_number(outbox: Outbox) -> None:
     assert outbox.append("event", plain) == 1
 
 
+def test_several_reports_are_queued_together_or_not_at_all(outbox: Outbox) -> None:
+    def broken(epoch: str, seq: int) -> bytes:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        outbox.append_all("event", [plain, plain, broken])
+    assert outbox.pending(9) == []
+    assert outbox.append_all("event", [plain, plain]) == [1, 2]
+
+
 def test_when_full_old_health_reports_are_added_up_and_no_count_is_lost(outbox: Outbox) -> None:
     for number in range(1, 301):
         add_health(outbox, number)
