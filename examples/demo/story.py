@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -167,6 +168,9 @@ def wrong_answers(story: Story) -> None:
 def crash(story: Story) -> None:
     """1.3.0 passes its golden rows and kills the process that serves it: the canary rolls back by itself."""
     story.screen.chapter("1.3.0: passes its golden rows, kills its process")
+    if platform.machine() != "x86_64":
+        story.screen.say("left out here: the model dies of an integer division that only x86-64 processors trap")
+        return
     made = _make_bad(story, "crash", "1.3.0")
     release(story, "1.3.0")
     name, value = made["feature"], made["value"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import signal
 import subprocess
 import sys
@@ -133,9 +132,9 @@ def test_a_model_goes_from_joblib_to_the_rollout_s_decision(thread: Thread, tmp_
     decisions = thread.api.get(f"/api/v1/rollouts/{done['id']}/history")["decisions"]
     judged = [decision["detail"]["verdict"] for decision in decisions if decision["action"] == "judge_stage"]
     assert [(verdict["outcome"], verdict["good"]) for verdict in judged] == [("pass", 1)]
-    answers = AgentClient(agent["http"]).call(
-        "POST", "/predict", json.dumps([dict(zip(FEATURES, row, strict=True)) for row in fresh.tolist()])
-    )
+    rows = [dict(zip(FEATURES, row, strict=True)) for row in fresh.tolist()]
+    with AgentClient(agent["http"]) as client:
+        answers = client.predict(rows)
     assert answers["predictions"] == model.predict(pd.DataFrame(fresh, columns=FEATURES)).tolist()
     assert answers["model"] == "engine:1.0.0"
 
@@ -146,10 +145,8 @@ def test_a_model_goes_from_joblib_to_the_rollout_s_decision(thread: Thread, tmp_
 
     assert stopped["state"] == "rolled_back"
     assert [(device["state"], device["reason"]) for device in stopped["devices"]] == [("rejected", "golden_mismatch")]
-    assert (
-        AgentClient(agent["http"]).predict(dict(zip(FEATURES, fresh[0].tolist(), strict=True)))["model"]
-        == "engine:1.0.0"
-    )
+    with AgentClient(agent["http"]) as client:
+        assert client.predict(rows[0])["model"] == "engine:1.0.0"
 
 
 def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
@@ -157,10 +154,10 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
     demo = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     family = psutil.Process(demo.pid)
 
-    def long_lived() -> list[psutil.Process]:
-        return [child for child in family.children(recursive=True) if "agent" in " ".join(child.cmdline())]
+    def an_agent_runs() -> bool:
+        return (tmp_path / "demo/press-1.log").exists()
 
-    children = wait_for(lambda: long_lived() and family.children(recursive=True), 90, "the first agent to start")
+    children = wait_for(lambda: an_agent_runs() and family.children(recursive=True), 90, "the first agent to start")
     demo.send_signal(signal.SIGINT)
     assert demo.wait(30) == 130
     gone, alive = psutil.wait_procs(children, timeout=5)
