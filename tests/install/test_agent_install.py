@@ -44,7 +44,7 @@ def device_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_a_device_gets_no_converter_and_no_server(device_python: Path) -> None:
-    listed = json.loads(_run(device_python, *PIP[1:], "list", "--format=json").stdout)
+    listed = json.loads(_run(device_python, "-m", "pip", "--disable-pip-version-check", "list", "--format=json").stdout)
     names = {package["name"].lower().replace("_", "-") for package in listed}
     assert "onnxruntime" in names
     assert names & FORBIDDEN == set()
