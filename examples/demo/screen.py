@@ -16,7 +16,7 @@ from rich.table import Table
 
 
 class Screen:
-    """Talks to a person on stderr-free stdout, or stays silent until the JSON at the end."""
+    """Talks to a person, or stays silent until the JSON at the end."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -56,8 +56,25 @@ class Screen:
             return
         table = Table(title="what happened", show_header=False, title_justify="left")
         for name, value in facts.items():
-            table.add_row(name.replace("_", " "), json.dumps(value) if isinstance(value, dict | list) else str(value))
+            table.add_row(_words(name), _said(value))
         self._console.print(table)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _said(value: Any) -> str:
+    """A value as a person reads it."""
+    match value:
+        case dict():
+            return ", ".join(f"{_words(name)} {_said(inner)}" for name, inner in value.items())
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.1e}" if 0 < value < 0.001 else f"{value:g}"
+        case _:
+            return str(value)
 
 
 def _picture(rollout: Mapping[str, Any], versions: Mapping[str, str]) -> Group:
