@@ -136,11 +136,11 @@ def _inspected(manifest: Manifest, sha256: str, size: int) -> str:
         ("inputs", ", ".join(f"{line.name} ({line.dtype})" for line in manifest.inputs)),
         ("outputs", ", ".join(f"{line.role} ({line.dtype})" for line in manifest.outputs)),
         ("plan", manifest.plan),
-        ("parity", f"{manifest.parity.label_changes} of {manifest.parity.rows} labels changed"),
+        ("parity", f"{manifest.parity.label_changes} of {manifest.parity.rows:,} labels changed"),
         *((line.metric, f"{line.source:.4f} before, {line.converted:.4f} after") for line in manifest.quality),
-        ("size", f"{size} bytes, the model expands to {model.expanded_bytes}"),
+        ("size", f"{console.size(size)} bundle, {console.size(model.expanded_bytes)} ONNX"),
         ("requires", f"onnxruntime {manifest.requires.onnxruntime_min}, {', '.join(manifest.requires.arch)}"),
-        ("memory", f"{manifest.measured.load_peak_bytes} bytes to load"),
+        ("memory", f"{console.size(manifest.measured.load_peak_bytes)} to load"),
         ("latency", f"{manifest.measured.p50_us:g} µs median, {manifest.measured.p99_us:g} µs p99, one row"),
         ("created", manifest.created),
         ("sha256", sha256),
@@ -152,7 +152,7 @@ def _inspected(manifest: Manifest, sha256: str, size: int) -> str:
 @click.argument("bundle", type=_FILE)
 @console.json_option
 def verify(bundle: Path, *, as_json: bool) -> None:
-    """Check a BUNDLE's digests, load its model and repeat its golden rows, as a device does."""
+    """Check a BUNDLE as a device does: digests, load, golden rows."""
     with extras.needs("convert"):
         from convert.check.verify import verify as verify_bundle
 
@@ -190,7 +190,7 @@ def export(bundle: Path, *, output: Path, as_json: bool) -> None:
             f"{output} cannot be written ({error.strerror}): check folder and permissions", reason="not_writable"
         ) from error
     known = {"output": str(output), "bytes": len(content), "sha256": opened.manifest.file("model").expanded_sha256}
-    console.emit(known, f"{output}: {len(content)} bytes", as_json=as_json)
+    console.emit(known, f"wrote {output}: {console.size(len(content))}", as_json=as_json)
 
 
 commands: tuple[click.Command, ...] = (convert, inspect, verify, bundle_group)

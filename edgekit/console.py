@@ -58,12 +58,25 @@ def run(command: click.Command) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def size(count: int) -> str:
+    """A number of bytes for people, in binary units."""
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, without control characters: libraries break their messages, and a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+
+
 def _show_trace() -> None:
     if os.environ.get("EDGEKIT_TRACEBACK"):
         traceback.print_exc()
 
 
 def _fail(message: str, reason: str, exit_code: int, *, as_json: bool) -> NoReturn:
+    message = one_line(message)
     if as_json:
         click.echo(json.dumps({"error": {"reason": reason, "message": message}}, ensure_ascii=False), err=True)
     else:

@@ -8,12 +8,54 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edgekit.errors import Conflict, EdgekitError, NotAllowed, NotFound, Unreachable, UsageFault
+from edgekit.files import read_bounded
 
 MAX_ANSWER_BYTES = 64 << 20
+_MAX_TOKEN_BYTES = 4096
 _TIMEOUT_S = 30.0
+_KINDS: dict[int, type[EdgekitError]] = {
+    400: UsageFault,
+    401: NotAllowed,
+    403: NotAllowed,
+    404: NotFound,
+    409: Conflict,
+    413: UsageFault,
+    502: Unreachable,
+    503: Unreachable,
+    504: Unreachable,
+}
+# An agent's word for rows that do not fit. Any other 422 is a fault of what was sent (a bundle, a signature), which
+# the words of the command cannot mend.
+_BAD_ROWS = "bad_rows"
+# What a person understands, by what urllib3 says somewhere in its message.
+_CAUSES = {
+    "Connection refused": "connection refused",
+    "Name or service not known": "name or service not known",
+    "timed out": "timed out",
+    "certificate verify failed": "certificate verify failed",
+    "SSLError": "it does not speak TLS as https:// asks for",
+    "Connection aborted": "it closed the connection: perhaps it does not speak HTTP",
+}
+
+
+def connect(server: str | None, token: str, token_file: Path | None) -> Api:
+    """The API of a fleet server, for a command. Raises UsageFault without an address, NotAllowed without a token."""
+    if not server:
+        raise UsageFault("no server is named: set EDGEKIT_SERVER or give --server http://HOST:PORT")
+    if token_file is not None:
+        try:
+            token = read_bounded(token_file, _MAX_TOKEN_BYTES).decode().strip()
+        except (OSError, ValueError) as error:
+            raise UsageFault(f"token file {token_file} cannot be read: check the path and its permissions") from error
+    if not token:
+        raise NotAllowed("no token: set EDGEKIT_TOKEN or give --token-file FILE", reason="token_missing")
+    if not (token.isascii() and token.isprintable()):
+        raise NotAllowed("the token has characters that no token has: copy it again", reason="token_unknown")
+    return Api(server, token)
 
 
 @dataclass
@@ -28,6 +70,10 @@ class Api:
 
         if not self.url.startswith(("http://", "https://")):
             raise UsageFault(f"server address {self.url!r} must start with http:// or https://")
+        try:
+            urllib3.util.parse_url(self.url)
+        except urllib3.exceptions.LocationParseError as error:
+            raise UsageFault(f"server address {self.url!r} is none: it looks like http://HOST:PORT") from error
         self.url = self.url.rstrip("/")
         self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT_S)
 
@@ -74,16 +120,8 @@ class Api:
 
 
 def _cause(error: BaseException) -> str:
-    text = str(error)
-    for known in (
-        "Connection refused",
-        "Name or service not known",
-        "timed out",
-        "certificate verify failed",
-    ):
-        if known in text:
-            return known.lower()
-    return type(error).__name__
+    text = f"{type(error).__name__}: {error}"
+    return next((words for known, words in _CAUSES.items() if known in text), type(error).__name__)
 
 
 def _judge(status: int, content: bytes, what: str) -> Any:
@@ -95,8 +133,14 @@ def _judge(status: int, content: bytes, what: str) -> Any:
         return value
     # The fleet server says why in `detail`; an agent in `error`, where `detail` lists what is wrong with which feature.
     told = [value.get("detail"), value.get("error")] if isinstance(value, dict) else []
-    message = next((text for text in told if isinstance(text, str)), f"{what} answered {status}")
+    message = next((text for text in told if isinstance(text, str)), _untold(status, what))
     reason = value.get("reason") if isinstance(value, dict) else None
-    kinds: dict[int, type[EdgekitError]] = {401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Conflict}
-    kind = kinds.get(status, UsageFault if status in (400, 413, 422) else EdgekitError)
+    kind = UsageFault if reason == _BAD_ROWS else _KINDS.get(status, EdgekitError)
     raise kind(message, reason=reason if isinstance(reason, str) else None)
+
+
+def _untold(status: int, what: str) -> str:
+    """For answers without a reason, as to HEAD."""
+    if status in (401, 403):
+        return f"{what} was refused with {status}: the token is not known there, or its role is too low"
+    return f"{what} answered {status}"

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from edgekit.errors import Inconclusive, JudgedBad, NotAllowed, NotFound, TimedOut, UsageFault
-from edgekit.files import read_bounded
+from edgekit import http
+from edgekit.errors import Inconclusive, JudgedBad, NotFound, TimedOut
 from edgekit.http import Api
 
-_MAX_TOKEN_BYTES = 4096
 _PAGE = 200
 _POLL_S = 0.5
 _ENDED = ("completed", "aborted", "rolled_back", "superseded", "failed")
@@ -26,18 +25,7 @@ Json = dict[str, Any]
 
 def connect(server: str | None, token: str, token_file: Path | None) -> FleetClient:
     """A client of `server`. Raises UsageFault without an address, NotAllowed without a token."""
-    if not server:
-        raise UsageFault("no server is named: set EDGEKIT_SERVER or give --server http://HOST:PORT")
-    if token_file is not None:
-        try:
-            token = read_bounded(token_file, _MAX_TOKEN_BYTES).decode().strip()
-        except (OSError, ValueError) as error:
-            raise UsageFault(f"token file {token_file} cannot be read: check the path and its permissions") from error
-    if not token:
-        raise NotAllowed("no token: set EDGEKIT_TOKEN or give --token-file FILE", reason="token_missing")
-    if not (token.isascii() and token.isprintable()):
-        raise NotAllowed("the token has characters that no token has: copy it again", reason="token_unknown")
-    return FleetClient(Api(server, token))
+    return FleetClient(http.connect(server, token, token_file))
 
 
 @dataclass(frozen=True)

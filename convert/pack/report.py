@@ -9,6 +9,7 @@ import msgspec
 
 from convert.check.parity import Agreement
 from convert.export.candidates import Attempt
+from edgekit.console import size
 from edgekit.manifest import Manifest, Quality
 
 SCHEMA = "edgekit.report/1"
@@ -109,13 +110,6 @@ def summary(report: Report) -> list[tuple[str, str]]:
 
 def _quality(line: Quality) -> str:
     return f"{line.source:.4f} before, {line.converted:.4f} after (on {line.rows:,} of the rows given)"
-
-
-def size(count: int) -> str:
-    """A number of bytes for people, in binary units."""
-    return (
-        f"{count} B" if count < 1024 else f"{count / 1024:.1f} KiB" if count < 1 << 20 else f"{count / 2**20:.1f} MiB"
-    )
 
 
 def table(head: tuple[str, ...], rows: list[Any]) -> list[str]:

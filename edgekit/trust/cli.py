@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console, extras
-from edgekit.errors import NotFound, UsageFault
+from edgekit.errors import NotFound, TrustError, UsageFault
 
 if TYPE_CHECKING:
     from edgekit.http import Api
@@ -80,7 +80,11 @@ def init(
         content = read_bounded(server_keys, 65_536)
     except (OSError, ValueError) as error:
         raise NotFound(f"server keys {server_keys} cannot be read: make them with edgekit fleet keys init") from error
-    made = Repository(repo, keys, passphrase).init(decode_server_keys(content), utc_now())
+    try:
+        public = decode_server_keys(content)
+    except TrustError as error:
+        raise TrustError(f"{server_keys}: {error.message}", reason=error.reason) from error
+    made = Repository(repo, keys, passphrase).init(public, utc_now())
     text = (
         f"made {repo}: pin metadata/1.root.json, keep keys/ offline"
         if made
@@ -123,18 +127,22 @@ def list_releases(repo: Path, *, as_json: bool) -> None:
 
 @release.command()
 @_repo_option
-@click.option("--server", envvar="EDGEKIT_SERVER", required=True, help="Address of the fleet server [EDGEKIT_SERVER].")
+@click.option("--server", envvar="EDGEKIT_SERVER", help="Address of the fleet server [EDGEKIT_SERVER].")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the API token [default: the token in EDGEKIT_TOKEN].",
+)
 @console.json_option
-def push(repo: Path, server: str, *, as_json: bool) -> None:
-    """Upload bundles and signed metadata to the fleet server. Repeating it sends only what is missing.
-
-    The token is read from EDGEKIT_TOKEN.
-    """
+def push(repo: Path, server: str | None, token_file: Path | None, *, as_json: bool) -> None:
+    """Upload bundles and signed metadata to the fleet server. Repeating it sends only what is missing."""
     repository = _open(repo, None, None)
     with extras.needs("release"):
-        from edgekit.http import Api
-    answer, sent = _push(repository, Api(server, os.environ.get("EDGEKIT_TOKEN", "")))
-    text = f"pushed to {server}: {sent} new bundle(s); root {answer['root']}, snapshot {answer['snapshot']}"
+        from edgekit.http import connect
+
+        api = connect(server, os.environ.get("EDGEKIT_TOKEN", "").strip(), token_file)
+    answer, sent = _push(repository, api)
+    text = f"pushed to {api.url}: {sent} new bundle(s); root {answer['root']}, snapshot {answer['snapshot']}"
     console.emit({**answer, "bundles_sent": sent}, text, as_json=as_json)
 
 

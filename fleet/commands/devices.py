@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from edgekit import console, extras
-from edgekit.errors import UsageFault
-from fleet.commands.options import client, client_options, parse_tags
+from fleet.commands.options import check_free, client, client_options, parse_tags
 from fleet.commands.tables import age, printable, table
 
 _HEAD = ("device", "online", "last seen", "models", "desired", "tags")
@@ -43,7 +42,7 @@ def add(
     """
     tagged = parse_tags(tags)
     if output is not None:
-        _check_free(output)
+        check_free(output, "a join document")
     with extras.needs("fleet"):
         import msgspec
 
@@ -101,14 +100,6 @@ def retire(device: str, server: str | None, token_file: Path | None, *, as_json:
     """Take DEVICE out of the fleet: it is counted and targeted no more, and its id stays taken."""
     found = client(server, token_file).post("devices", device, "retire")
     console.emit(found, f"retired {device}", as_json=as_json)
-
-
-def _check_free(output: Path) -> None:
-    """Before anything is registered: the join document comes only once."""
-    if output.exists():
-        raise UsageFault(f"{output} exists: it may be another device's join document; choose another name")
-    if not output.absolute().parent.is_dir():
-        raise UsageFault(f"{output} cannot be written: its folder does not exist")
 
 
 def _row(device: dict[str, Any]) -> tuple[object, ...]:

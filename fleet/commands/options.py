@@ -63,6 +63,14 @@ def open_database(config: FleetConfig) -> Database:
     return database
 
 
+def check_free(output: Path, what: str) -> None:
+    """Before anything is made that comes only once. Raises UsageFault when `what` could not be written to `output`."""
+    if output.exists():
+        raise UsageFault(f"{output} exists and is not replaced by {what}: choose another name")
+    if not output.absolute().parent.is_dir():
+        raise UsageFault(f"{output} cannot be written: its folder does not exist")
+
+
 def parse_tags(pairs: tuple[str, ...]) -> dict[str, str]:
     """`key=value` words as a dictionary. Raises UsageFault."""
     tags = {}

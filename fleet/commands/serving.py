@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -68,7 +69,7 @@ def init_keys(config_path: Path | None, output: Path | None, *, as_json: bool) -
     found, made = signers.init(config.keys_dir)
     content = encode_server_keys(found.public())
     if output is None:
-        click.echo(content, nl=False)
+        console.emit(json.loads(content), content.decode().rstrip("\n"), as_json=as_json)
         return
     write_atomic(output, content)
     text = f"{'made' if made else 'kept'} the keys in {config.keys_dir}; public halves are in {output}"

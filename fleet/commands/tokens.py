@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit import console, extras
-from fleet.commands.options import config_option, load_config, open_database
+from fleet.commands.options import check_free, config_option, load_config, open_database
 from fleet.commands.tables import table
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def token() -> None:
 @console.json_option
 def create(name: str, role: str, output: Path | None, config_path: Path | None, *, as_json: bool) -> None:
     """Make a token and print it, this once."""
+    if output is not None:
+        check_free(output, "a token")
     database = open_database(load_config(config_path))
     with extras.needs("fleet"):
         from edgekit.files import write_secret
