@@ -24,11 +24,6 @@ from edgekit.join import Join
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, it must lie between {low} and {high}")
-
-
 class AgentSection(msgspec.Struct, frozen=True, kw_only=True):
     """`data_dir`: everything the agent keeps. One running agent per folder."""
 
@@ -43,7 +38,7 @@ class HttpSection(msgspec.Struct, frozen=True, kw_only=True):
     unix_socket: str = ""
 
     def __post_init__(self) -> None:
-        _within("port", self.port, 0, 65_535)
+        config.check(config.within("port", self.port, 0, 65_535))
 
 
 class HealthSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +47,7 @@ class HealthSection(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float = 60.0
 
     def __post_init__(self) -> None:
-        _within("interval_s", self.interval_s, 0.2, 86_400)
+        config.check(config.within("interval_s", self.interval_s, 0.2, 86_400))
 
 
 class LinkSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +58,11 @@ class LinkSection(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_s: float = 120.0
 
     def __post_init__(self) -> None:
-        _within("keepalive_s", self.keepalive_s, 5, 3_600)
-        _within("retry_min_s", self.retry_min_s, 0.05, 3_600)
-        _within("retry_max_s", self.retry_max_s, self.retry_min_s, 86_400)
+        config.check(
+            config.within("keepalive_s", self.keepalive_s, 5, 3_600),
+            config.within("retry_min_s", self.retry_min_s, 0.05, 3_600),
+            config.within("retry_max_s", self.retry_max_s, self.retry_min_s, 86_400),
+        )
 
 
 class UpdateSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,14 +86,16 @@ class UpdateSection(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_s: float = 900.0
 
     def __post_init__(self) -> None:
-        _within("chunk_window", self.chunk_window, 1, 16)
-        _within("max_trial_boots", self.max_trial_boots, 1, 100)
-        _within("preflight_memory_mib", self.preflight_memory_mib, 512, 1 << 20)
-        for name in ("chunk_timeout_s", "stall_limit_s", "preflight_timeout_s", "trust_timeout_s"):
-            _within(name, getattr(self, name), 0.1, 86_400)
-        _within("metadata_timeout_s", self.metadata_timeout_s, 0.1, self.trust_timeout_s)
-        _within("retry_min_s", self.retry_min_s, 0.05, 86_400)
-        _within("retry_max_s", self.retry_max_s, self.retry_min_s, 86_400)
+        waits = ("chunk_timeout_s", "stall_limit_s", "preflight_timeout_s", "trust_timeout_s")
+        config.check(
+            config.within("chunk_window", self.chunk_window, 1, 16),
+            config.within("max_trial_boots", self.max_trial_boots, 1, 100),
+            config.within("preflight_memory_mib", self.preflight_memory_mib, 512, 1 << 20),
+            *(config.within(name, getattr(self, name), 0.1, 86_400) for name in waits),
+            config.within("metadata_timeout_s", self.metadata_timeout_s, 0.1, self.trust_timeout_s),
+            config.within("retry_min_s", self.retry_min_s, 0.05, 86_400),
+            config.within("retry_max_s", self.retry_max_s, self.retry_min_s, 86_400),
+        )
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):

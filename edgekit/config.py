@@ -46,11 +46,9 @@ def build(
     """A configuration from an already parsed table. `origin` is what messages call it. Raises ConfigError."""
     faults: list[str] = []
     values = _fields(dict(table), kind, (), os.environ if environ is None else environ, faults)
-    if not faults:
-        try:
-            return kind(**values)
-        except (TypeError, ValueError) as error:
-            faults.append(str(error))
+    made = _make(kind, values, "", faults)
+    if made is not None and not faults:
+        return made
     raise ConfigError(f"configuration {origin} has {_count(faults)}: " + "; ".join(faults), faults=tuple(faults))
 
 
@@ -94,13 +92,33 @@ def _section(
     environ: Mapping[str, str],
     faults: list[str],
 ) -> None:
-    before = len(faults)
     inner = _fields(dict(section), field.type, where, environ, faults)
-    if len(faults) == before:
-        try:
-            values[field.name] = field.type(**inner)
-        except (TypeError, ValueError) as error:
-            faults.append(f"{'.'.join(where)}: {error}")
+    made = _make(field.type, inner, f"{'.'.join(where)}: ", faults)
+    if made is not None:
+        values[field.name] = made
+
+
+def _make(kind: type[Config], values: dict[str, Any], origin: str, faults: list[str]) -> Config | None:
+    """The struct, also when some of its values are listed as faulty already: its own checks may find more."""
+    if any(field.required and field.name not in values for field in msgspec.structs.fields(kind)):
+        return None
+    try:
+        return kind(**values)
+    except ValueError as error:
+        faults.extend(f"{origin}{fault}" for fault in error.args)
+        return None
+
+
+def check(*faults: str | None) -> None:
+    """For `__post_init__` of a section: raises ValueError with all the faults that are not None, an argument each."""
+    found = [fault for fault in faults if fault is not None]
+    if found:
+        raise ValueError(*found)
+
+
+def within(name: str, value: float, low: float, high: float) -> str | None:
+    """The fault of a number that lies outside its bounds, for `check`."""
+    return None if low <= value <= high else f"{name} is {value}, it must lie between {low} and {high}"
 
 
 def _value(values: dict[str, Any], field: msgspec.structs.FieldInfo, raw: Any, spelled: str, faults: list[str]) -> None:

@@ -11,9 +11,8 @@ from fleet.commands import devices, models, releases, rollouts, serving, tokens
 def fleet() -> None:
     """Run and steer the fleet server.
 
-    \b
-    serve, migrate, keys, token   on the server itself, with --config
-    everything else               from anywhere, with EDGEKIT_SERVER and EDGEKIT_TOKEN
+    serve, migrate, keys and token work on the server's own machine, with --config; everything else from anywhere,
+    with EDGEKIT_SERVER and EDGEKIT_TOKEN.
     """
 
 

@@ -20,9 +20,8 @@ _MAX_SECRET_BYTES = 4096
 _SQLITE = "sqlite:///"
 
 
-def _require(holds: bool, fault: str) -> None:
-    if not holds:
-        raise ValueError(fault)
+def _unless(holds: bool, fault: str) -> str | None:
+    return None if holds else fault
 
 
 class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +33,10 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = "default"
 
     def __post_init__(self) -> None:
-        _require(0 <= self.port <= 65_535, "port must lie between 0 and 65535")
-        _require(is_id(self.tenant), "tenant must be lower-case letters, digits and hyphens")
+        configs.check(
+            configs.within("port", self.port, 0, 65_535),
+            _unless(is_id(self.tenant), "tenant must be lower-case letters, digits and hyphens"),
+        )
 
 
 class DatabaseSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class DatabaseSection(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         known = ("", "sqlite", "postgresql", "postgresql+psycopg")
-        _require(self.url.partition("://")[0] in known, "url must start with sqlite:/// or postgresql://")
+        configs.check(_unless(self.url.partition("://")[0] in known, "url must start with sqlite:/// or postgresql://"))
 
 
 class BrokerSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +67,14 @@ class BrokerSection(msgspec.Struct, frozen=True, kw_only=True):
     device_password_file: str = ""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.port <= 65_535, "port must lie between 0 and 65535")
-        _require(self.retained_max_bytes > 0, "retained_max_bytes must be above 0")
-        if self.mode == "external":
-            _require(self.url.startswith(("mqtt://", "mqtts://")), "url must start with mqtt:// or mqtts://")
-        _require(not self.ca_file or self.url.startswith("mqtts://"), "ca_file needs a url that starts with mqtts://")
+        named = self.mode == "embedded" or self.url.startswith(("mqtt://", "mqtts://"))
+        encrypted = not self.ca_file or self.url.startswith("mqtts://")
+        configs.check(
+            configs.within("port", self.port, 0, 65_535),
+            _unless(self.retained_max_bytes > 0, "retained_max_bytes must be above 0"),
+            _unless(named, "url must start with mqtt:// or mqtts://"),
+            _unless(encrypted, "ca_file needs a url that starts with mqtts://"),
+        )
 
 
 class KeysSection(msgspec.Struct, frozen=True, kw_only=True):
