@@ -6,6 +6,7 @@ waits; a message that the database refuses is set aside alone, so that it holds 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -56,7 +57,7 @@ class Ingest:
         self._topics = topics
         self._clock = clock
         self._outlets = outlets
-        self._waiting: queue.Queue[Arrival | FreshConnection] = queue.Queue(_MAX_WAITING)
+        self._waiting: queue.Queue[Arrival | FreshConnection | None] = queue.Queue(_MAX_WAITING)  # None: look up
         self._stopping = threading.Event()
 
     def fresh(self) -> None:
@@ -78,6 +79,8 @@ class Ingest:
     def stop(self) -> None:
         """Have `run` return. What is not acknowledged will be sent again by its device."""
         self._stopping.set()
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(None)
 
     def store(self, batch: Sequence[Arrival | FreshConnection]) -> None:
         """Store a batch durably, then acknowledge it. Raises what the database raises; then nothing is stored."""
@@ -101,14 +104,14 @@ class Ingest:
 
     def _gather(self) -> list[Arrival | FreshConnection]:
         """What waits now, up to one transaction's worth; a new connection begins a new batch."""
-        batch: list[Arrival | FreshConnection] = []
+        batch: list[Arrival | FreshConnection | None] = []
         try:
             batch.append(self._waiting.get(timeout=_PAUSE_S))
             while len(batch) < _MAX_BATCH and not self._begins_anew():
                 batch.append(self._waiting.get_nowait())
         except queue.Empty:
             pass
-        return batch
+        return [item for item in batch if item is not None]
 
     def _begins_anew(self) -> bool:
         waiting = self._waiting.queue  # one consumer: what lies in front stays there

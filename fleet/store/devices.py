@@ -115,6 +115,8 @@ def retire(connection: Connection, name: str, *, now_ms: int) -> None:
     _row(connection, name)
     fresh = (device.c.id == name) & device.c.retired_ms.is_(None)
     connection.execute(update(device).where(fresh).values(retired_ms=now_ms))
+    desired.lock(connection, [name])
+    desired.change(connection, {name: []}, now_ms=now_ms)  # the dispatcher withdraws its document from the broker
 
 
 # ---- reading --------------------------------------------------------------------------------------------------

@@ -47,11 +47,16 @@ class Device:
         self.wait(lambda: self._subscribed > 0)
 
     def close(self) -> None:
-        """Leave without a word, so that the broker speaks the last will."""
-        sock = self._client.socket()
-        if sock is not None:
-            sock.close()
+        """Leave in good order."""
+        self._client.disconnect()
         self._client.loop_stop()
+
+    def vanish(self) -> None:
+        """Leave without a word, so that the broker speaks the last will."""
+        self._client.loop_stop()
+        connection = self._client.socket()
+        if connection is not None:
+            connection.close()
 
     def subscribe(self, topic: str) -> None:
         """One more topic."""

@@ -79,12 +79,13 @@ class Rig:
             metadata.accept(connection, files, self.catalogue, self.signers, self.now)
         return signed.sha256
 
-    def add(self, *names: str) -> None:
-        """Register devices; their first, empty documents are out."""
+    def add(self, *names: str, broker: bool = True) -> None:
+        """Register devices. `broker`: their first, empty documents are out."""
         with self.database.begin() as connection:
             for name in names:
                 devices.add(connection, name, {}, now_ms=stored(self.now))
-        self.dispatch()
+        if broker:
+            self.dispatch()
 
     def start(self, *stages: str | list[str], version: str = "1.0.0", **plan: Any) -> str:
         """Create a rollout of the model `pump`; its id."""
