@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ _LOG = logging.getLogger("edgekit.agent.report")
 _WINDOW = 64  # reports under way at a time: a server that was away is not flooded
 _RESEND_S = 60.0  # a report that was not acknowledged by then is sent again
 _MAX_DETAIL_CHARS = 300
+_MAX_ACKS = 256  # waiting to be carried out: whoever floods the device with them shall not fill its memory
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Reporter:
         self._woken = asyncio.Event()
         self._acks: list[Ack] = []
         self._sent: dict[int, float] = {}
+        self._counting_since = time.monotonic()
         self.server_there = False
 
     def presence(self, *, online: bool, clean: bool = False) -> bytes:
@@ -89,7 +92,7 @@ class Reporter:
 
     async def on_state(self, target: Target, state: UpdateState, happened: Happened | None) -> None:
         """An update entered a state: an event, durable when this returns."""
-        time = rfc3339(utc_now())
+        now = rfc3339(utc_now())
         detail = happened.detail[:_MAX_DETAIL_CHARS] if happened and happened.detail else None
 
         def build(epoch: str, seq: int) -> bytes:
@@ -98,7 +101,7 @@ class Reporter:
                     device=self._s.join.device,
                     epoch=epoch,
                     seq=seq,
-                    time=time,
+                    time=now,
                     model=target.name,
                     version=target.version,
                     sha256=target.sha256,
@@ -118,32 +121,37 @@ class Reporter:
 
     async def report_health(self) -> None:
         """A report every interval, for ever. Begins at a random moment, so that a fleet does not report in step."""
-        loop = asyncio.get_running_loop()
-        since = loop.time()
         await asyncio.sleep(random.uniform(0.2, 1.0) * self._s.section.interval_s)  # noqa: S311 - jitter
         while True:
-            now = loop.time()
-            await self._report(now - since)
-            since = now
+            await self._s.disk.run(self._keep_counts)
+            self._woken.set()
             await asyncio.sleep(self._s.section.interval_s)
 
-    async def _report(self, interval_s: float) -> None:
+    async def close(self) -> None:
+        """At the end: what was counted since the last report waits in the outbox for the next start."""
+        await self._s.disk.run(self._keep_counts, last=True)
+
+    def _keep_counts(self, *, last: bool = False) -> None:
+        # One job of the disk thread from taking to keeping: nothing that is canceled or fails between can lose a count.
+        now = time.monotonic()
         taken = self._s.counters.take()
-        around = Circumstances(
-            device=self._s.join.device,
-            boot_id=self._s.boot_id,
-            time=utc_now(),
-            interval_s=interval_s,
-            system=system_health(self._s.data_dir),
-            outbox=self._s.outbox.state(),
-        )
+        if last and not taken:
+            return
         try:
-            for build in health.reports(taken, around):
-                await self._s.disk.run(self._s.outbox.append, "health", build)
-        except DeviceFault as error:
-            _LOG.error("health is counted on and reported later: %s", error.message)
+            around = Circumstances(
+                device=self._s.join.device,
+                boot_id=self._s.boot_id,
+                time=utc_now(),
+                interval_s=now - self._counting_since,
+                system=system_health(self._s.data_dir),
+                outbox=self._s.outbox.state(),
+            )
+            self._s.outbox.append_all("health", health.reports(taken, around))
+        except (DeviceFault, OSError) as error:
+            _LOG.error("health is counted on and reported later: %s", error)
             self._s.counters.put_back(taken)
-        self._woken.set()
+        else:
+            self._counting_since = now
 
     # ---- delivery -------------------------------------------------------------------------------------------
 
@@ -163,8 +171,9 @@ class Reporter:
         acks, self._acks = self._acks, []
         for ack in acks:
             await self._s.disk.run(self._s.outbox.acknowledge, ack.epoch, ack.seqs)
-            for seq in ack.seqs:
-                self._sent.pop(seq, None)
+            if ack.epoch == self._s.outbox.epoch:
+                for seq in ack.seqs:
+                    self._sent.pop(seq, None)
 
     async def _send(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -186,6 +195,8 @@ class Reporter:
         self._woken.set()
 
     def _on_ack(self, payload: bytes) -> None:
+        if len(self._acks) >= _MAX_ACKS:
+            return  # what it names is sent again, and acknowledged again
         try:
             self._acks.append(messages.decode(payload, Ack))
         except MessageError as error:

@@ -22,8 +22,9 @@ class DiskThread:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgekit-disk")
 
     async def run(self, call: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
-        """The result of `call`. It runs to its end even when the caller is canceled."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
+        """The result of `call`. It runs, and to its end, even when the caller is canceled while it waits its turn."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._executor, lambda: call(*args, **kwargs)))
 
     def close(self) -> None:
         """Wait for what is under way."""
