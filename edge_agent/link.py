@@ -24,12 +24,24 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_agent.backoff import backoff_s
 from edge_agent.config import LinkSection, broker_address
 from edgekit.join import BrokerAccess
+from edgekit.messages import MAX_MESSAGE_BYTES
 
 _LOG = logging.getLogger("edgekit.agent.link")
 _CONNECT_TIMEOUT_S = 5.0
 _STEADY_S = 10.0  # a connection that ends sooner counts as a failed attempt, else two clients of one id would race
 
+_MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 4_096  # topic and packet head beside the largest message
+
 OnMessage = Callable[[bytes], None]
+
+
+class _Client(mqtt.Client):
+    """The library's client, which would take packets up to 256 MiB: more than a device has to spare."""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > _MAX_PACKET_BYTES:
+            raise ConnectionError("the broker sends a packet that is too large")
+        return super()._sock_recv(bufsize)
 
 
 @dataclass(frozen=True)
@@ -123,9 +135,9 @@ class Link:
         """Connect and wait for the end of it; True when it was a steady connection."""
         self._lost.clear()
         began = time.monotonic()
-        client = self._new_client()
         host, port, _ = broker_address(self._access.url)
         try:
+            client = self._new_client()
             client.connect(host, port, keepalive=self._section.keepalive_s)
         except (OSError, ValueError) as error:
             _LOG.info("broker not reached: %s", error)
@@ -136,7 +148,7 @@ class Link:
         return time.monotonic() - began >= _STEADY_S
 
     def _new_client(self) -> mqtt.Client:
-        client = mqtt.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=True,
@@ -171,7 +183,8 @@ class Link:
         self._lost.set()
 
     def _on_message(self, client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:
-        self._hand_over(self._deliver, client, message.topic, message.payload)
+        if message.topic in self._routes:  # what nobody asked for does not even reach the loop
+            self._hand_over(self._deliver, client, message.topic, message.payload)
 
     def _hand_over(self, call: Callable[..., None], *values: object) -> None:
         try:

@@ -199,7 +199,8 @@ class _Window:
         self._due = dict.fromkeys(numbers, 0.0)  # not asked for: when to ask, at the earliest
         self._asked: dict[int, float] = {}  # asked for: when to ask again
         self._attempts: dict[int, int] = {}
-        self._arrived: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+        self._here: dict[int, bytes] = {}  # arrived and not taken yet: one of each at most, whatever is sent
+        self._arrived = asyncio.Event()
 
     @property
     def unfinished(self) -> bool:
@@ -209,15 +210,17 @@ class _Window:
         """The next chunk that arrives; None when one that was asked for is overdue (it is asked for again)."""
         while True:
             self._ask()
+            if self._here:
+                number = next(iter(self._here))
+                del self._asked[number]
+                self._source.link.unwatch(self._topic(number))
+                return number, self._here.pop(number)
+            self._arrived.clear()
             try:
-                number, content = await asyncio.wait_for(self._arrived.get(), self._until_due_s())
+                await asyncio.wait_for(self._arrived.wait(), self._until_due_s())
             except TimeoutError:
                 if self._give_up_overdue():
                     return None
-                continue
-            if self._asked.pop(number, None) is not None:  # else it came twice
-                self._source.link.unwatch(self._topic(number))
-                return number, content
 
     def done(self, number: int) -> None:
         self._attempts.pop(number, None)
@@ -246,11 +249,12 @@ class _Window:
 
     def _take(self, number: int, content: bytes) -> None:
         if content and number in self._asked:
-            self._arrived.put_nowait((number, content))
+            self._here[number] = content
+            self._arrived.set()
 
     def _give_up_overdue(self) -> bool:
         now = self._loop.time()
-        overdue = [number for number, deadline in self._asked.items() if deadline <= now]
+        overdue = [number for number, due in self._asked.items() if due <= now and number not in self._here]
         for number in overdue:
             self._source.link.unwatch(self._topic(number))
             del self._asked[number]
