@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -73,19 +74,29 @@ async def _last_of(stream: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def running(module: str) -> AsyncIterator[Child]:
-    """A fresh interpreter with `python -m module`; killed on leaving, also when the caller is canceled."""
-    process = await asyncio.create_subprocess_exec(
+    """A fresh interpreter with `python -m module`; killed on leaving, also when the caller is canceled.
+
+    It works in a temporary folder of its own, and knows none of the agent's settings: a password given in the
+    environment is not for a process that opens foreign bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekit-child-", ignore_cleanup_errors=True) as folder:
+        child = Child(await _start(module, folder))
+        try:
+            yield child
+        finally:
+            await child.end()
+
+
+async def _start(module: str, folder: str) -> asyncio.subprocess.Process:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EDGEKIT_")}
+    return await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # or a file in the folder that the agent was started in could stand in for a module
         "-m",
         module,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=MAX_LINE_BYTES,
-        env=os.environ | _ONE_THREAD,
+        env=inherited | _ONE_THREAD | {"TMPDIR": folder},
     )
-    child = Child(process)
-    try:
-        yield child
-    finally:
-        await child.end()

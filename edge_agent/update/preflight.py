@@ -21,6 +21,7 @@ from edge_agent.serve.inference import Predictor
 from edge_agent.serve.selftest import run_golden
 from edge_agent.update import dialog
 from edge_agent.update.dialog import PreflightReport, PreflightRequest
+from edge_agent.update.leash import die_with_parent
 from edgekit import bundle as bundles
 from edgekit import golden, packing
 from edgekit.bundle import Bundle
@@ -35,6 +36,7 @@ MEMORY_MARGIN = 1.3  # of the measured peak: fragmentation, and what the process
 
 def main() -> None:
     """One request from standard input, one report to standard output."""
+    die_with_parent()
     request = dialog.decode(sys.stdin.buffer.readline(dialog.MAX_LINE_BYTES), PreflightRequest)
     _be_modest(request.memory_bytes)
     sys.stdout.buffer.write(dialog.encode(report(request)))

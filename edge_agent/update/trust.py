@@ -27,6 +27,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edge_agent.update import dialog
 from edge_agent.update.dialog import Metadata, Refusal, TrustRequest, Verdict, WantMetadata
+from edge_agent.update.leash import die_with_parent
 from edge_agent.update.state import Target
 from edgekit.errors import EdgekitError, MessageError, TrustError
 from edgekit.messages import Desired, DesiredModel
@@ -49,6 +50,7 @@ class MustWait(TrustError):
 
 def main() -> None:
     """One request from standard input, one answer to standard output."""
+    die_with_parent()
     os.nice(NICENESS)
     request = dialog.decode(sys.stdin.buffer.readline(dialog.MAX_LINE_BYTES), TrustRequest)
     _say(answer(request, _ask_parent))
