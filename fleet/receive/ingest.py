@@ -32,7 +32,15 @@ _MAX_BATCH = 500
 _MAX_WAITING = 20_000
 _MAX_ACKED = 500
 _PAUSE_S = 0.5
-_AWAY = (exc.OperationalError, exc.InterfaceError, Unreachable)
+# Faults of the database itself (away, locked, of another schema): no message is to blame, so every one of them waits.
+_AWAY = (
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.InternalError,
+    exc.ProgrammingError,
+    exc.TimeoutError,
+    Unreachable,
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from edgekit.messages import DesiredModel, decode
 from edgekit.times import rfc3339
 from edgekit.topics import Topics
 from edgekit.trust.releases import Repository
-from fleet.config import FleetConfig, KeysSection, ServerSection
+from fleet.config import DatabaseSection, FleetConfig, KeysSection, ServerSection
 from fleet.receive.ingest import Ingest, Outlets
 from fleet.receive.link import Arrival, Message
 from fleet.release import metadata, signers
@@ -36,17 +36,22 @@ TOPICS = Topics("default")
 
 @dataclass
 class Rig:
-    """`posted`: what ingest sent; `wanted`: artifacts that devices asked for."""
+    """`posted`: what ingest sent; `wanted`: artifacts that devices asked for. `database_url`: other than SQLite."""
 
     folder: Path
     now: datetime = documents.NOW
+    database_url: str = ""
     posted: list[Message] = field(default_factory=list)
     wanted: list[str] = field(default_factory=list)
     listening_since: datetime | None = documents.NOW - timedelta(days=1)
 
     def __post_init__(self) -> None:
         data, keys = self.folder / "data", self.folder / "keys"
-        self.config = FleetConfig(server=ServerSection(data_dir=str(data)), keys=KeysSection(dir=str(keys)))
+        self.config = FleetConfig(
+            server=ServerSection(data_dir=str(data)),
+            database=DatabaseSection(url=self.database_url),
+            keys=KeysSection(dir=str(keys)),
+        )
         self.database = Database(self.config.database_url)
         self.database.migrate()
         self.signers, _ = signers.init(keys)

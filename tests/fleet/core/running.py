@@ -172,6 +172,6 @@ def wait_for(holds: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def rig_of_today(folder: Path) -> Rig:
+def rig_of_today(folder: Path, database_url: str) -> Rig:
     """A rig whose signatures are of today, for a server with the machine's clock."""
-    return Rig(folder, now=utc_now())
+    return Rig(folder, now=utc_now(), database_url=database_url)

@@ -103,7 +103,7 @@ def test_a_wrong_password_does_not_get_in(tmp_path: Path) -> None:
     broker = EmbeddedBroker(ANY_PORT, tmp_path)
     access = broker.start().server
     assert stands(access)
-    assert not stands(BrokerAccess(url=access.url, username="server", password="guess"))
+    assert not stands(BrokerAccess(url=access.url, username="server", password="guess"), within_s=1)
     broker.stop()
 
 

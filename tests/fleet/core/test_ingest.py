@@ -260,7 +260,7 @@ class FailingDatabase(Database):
         with super().begin() as connection:
             if self.failures:
                 self.failures -= 1
-                connection.execute(text("SELECT * FROM no_such_table"))
+                connection.execute(text("SELECT * FROM a_table_of_another_schema"))
             yield connection
             if self.poison is not None:
                 stored_now = connection.execute(select(schema.report.c.payload)).scalars()

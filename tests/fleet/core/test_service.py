@@ -39,8 +39,8 @@ KINDS = ["iotcore", "mosquitto"]
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = rig_of_today(tmp_path)
+def rig(tmp_path: Path, database_url: str) -> Iterator[Rig]:
+    made = rig_of_today(tmp_path, database_url)
     made.release("pump", "1.0.0", random.Random(1).randbytes(150_000))  # several chunks, however it is compressed
     made.add("press-1", "press-2", broker=False)
     yield made
@@ -256,6 +256,8 @@ def test_a_retired_device_loses_its_document(rig: Rig, config: FleetConfig, brok
 
 
 def test_a_second_server_on_the_same_sqlite_database_is_refused(rig: Rig) -> None:
+    if not rig.database.is_sqlite:
+        pytest.skip("PostgreSQL takes any number of servers")
     config = config_of(rig, BrokerSection(port=0))
     with serving(config), pytest.raises(Conflict, match="PostgreSQL") as caught:
         Running(config)
@@ -269,6 +271,8 @@ def test_a_server_without_keys_says_how_to_make_them(rig: Rig) -> None:
 
 
 def test_a_process_that_is_terminated_ends_cleanly_and_leaves_nothing_running(rig: Rig, tmp_path: Path) -> None:
+    if not rig.database.is_sqlite:
+        pytest.skip("the second server is refused on SQLite only")
     toml = tmp_path / "fleet.toml"
     toml.write_text('[server]\nport = 0\ndata_dir = "data"\n[broker]\nport = 0\n[keys]\ndir = "keys"\n')
     command = [sys.executable, "-m", "edgekit", "fleet", "serve", "--config", str(toml), "--json"]
