@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +23,14 @@ import skl2onnx
 import skl2onnx.common._container as container
 from onnx import AttributeProto, ModelProto
 from skl2onnx.common import tree_ensemble
+from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.base import is_classifier
 
 from convert.wording import cause
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _GRAPH_NAME = "edgekit"
+_NAMED_TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 _make_attribute = onnx.helper.make_attribute
 _sklearn_threshold = tree_ensemble.sklearn_threshold
 
@@ -42,8 +45,16 @@ def export(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
         with warnings.catch_warnings(), _mended():
             warnings.simplefilter("ignore")
             return _convert(estimator, inputs)
+    except (MissingConverter, MissingShapeCalculator) as error:
+        raise NotExportable(_unknown_step(error)) from error
     except Exception as error:
         raise NotExportable(cause(error)) from error
+
+
+def _unknown_step(error: Exception) -> str:
+    """Names the step: skl2onnx does so too, but in a paragraph."""
+    named = _NAMED_TYPE.search(str(error))
+    return cause(error) if named is None else f"skl2onnx knows no converter for {named[1]}"
 
 
 def _convert(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:

@@ -95,9 +95,22 @@ def _load_pickle(file: Path, *, trusted: bool) -> LoadedModel:
             f"{file} needs the Python module {error.name!r}, which is not installed here: install it and try again",
             reason="model_unreadable",
         ) from error
+    except AttributeError as error:
+        raise _lost_class(file, error) from error
     except Exception as error:
         raise _unreadable(file, error) from error
     return LoadedModel(estimator, file.stem, _version_notes(file, caught))
+
+
+def _lost_class(file: Path, error: AttributeError) -> ModelFault:
+    """A pickle holds no code, only where to find it: what a script defined itself is found nowhere else."""
+    if "__main__" not in str(error):
+        return _unreadable(file, error)
+    return ModelFault(
+        f"{file} uses something that the script which saved it had defined itself ({cause(error)}): "
+        "move it into a module that can be imported here, and save the model again",
+        reason="model_unreadable",
+    )
 
 
 def _unreadable(file: Path, error: Exception) -> ModelFault:

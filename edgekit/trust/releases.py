@@ -139,6 +139,7 @@ class Repository:
             raise Conflict(
                 f"min-counter {chosen} must lie between {floor} (already signed) and {counter} (this release)"
             )
+        self._key("targets")  # a key that cannot be opened is found out before anything is written
         content = read_bounded(path, bundles.MAX_BUNDLE_BYTES)
         write_atomic(self.bundle_path(bundle.sha256), content)
         custom = _custom(bundle, content, counter, chosen)

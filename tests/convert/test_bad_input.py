@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelPropagation
 
 from tests.convert.conftest import Run
 
@@ -121,6 +122,16 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
     "an empty model file": (with_file("model.joblib", b""), 1, "is not a readable model"),
     "garbage as skops": (with_file("model.skops", b"garbage"), 1, "is not a readable model"),
     "a skops file with custom types": (unknown_skops, 1, "not known to be harmless"),
+    "a class that the saving script defined": (
+        with_file("model.joblib", b"c__main__\nMine\n."),
+        1,
+        "move it into a module",
+    ),
+    "a model without an ONNX form": (
+        with_model(lambda x, y: LabelPropagation().fit(x, y)),
+        1,
+        "no converter for LabelPropagation",
+    ),
     "a pickle of something else": (with_model(lambda x, y: {"weights": [1, 2]}), 1, "holds a dict"),
     "a model never fitted": (with_model(lambda x, y: LogisticRegression()), 1, "is not fitted"),
     "a clustering": (with_model(lambda x, y: KMeans(2, n_init=1).fit(x)), 1, "neither classifier"),

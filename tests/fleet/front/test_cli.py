@@ -93,6 +93,7 @@ def test_a_server_is_set_up_from_nothing_and_twice_over(tmp_path: Path, bench: B
     assert (tmp_path / "server-keys.json").read_bytes() == content
     assert decode_server_keys(content).keys() == {"snapshot", "timestamp", "desired"}
     assert shell("keys", "init").stdout.encode() == content
+    assert shell("keys", "init", "--json").stdout.count("\n") == 1
     for name in ("snapshot", "timestamp", "desired"):
         assert stat.S_IMODE((tmp_path / f"own-keys/{name}.pem").stat().st_mode) == 0o600
 
