@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import Connection
 
 from edgekit.errors import Conflict, UsageFault
@@ -47,7 +48,7 @@ def create(connection: Connection, plan: Plan, *, by: str, now_ms: int) -> str:
         model=plan.model,
         version=plan.version,
         sha256=release.sha256,
-        plan=plan,
+        plan=msgspec.structs.replace(plan, stages=plan.stages[: len(stages)]),
         state="awaiting_approval" if plan.approval else "running",
         reason=None,
         stage=1,

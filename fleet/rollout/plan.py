@@ -1,7 +1,8 @@
 """A rollout's plan: which release, which devices in which order, and when a stage is good enough to go on.
 
 Stages are cumulative over the devices that `target` matches: `"1"` means one device in all, `"25%"` a quarter of all in
-all, a list names devices by id. The last stage is `"100%"` or a list; devices that no stage reaches are left alone.
+all, a list names devices by id. The last stage is `"100%"` or a list; devices that no stage reaches are left alone. A
+last `"100%"` after which nobody is left falls away: "one, then the rest" suits a fleet of one too.
 Who comes first is decided by a hash of salt and device id, so it is the same in every rollout with the same salt.
 """
 
@@ -84,7 +85,10 @@ def decode_plan(text: str) -> Plan:
 
 
 def assign(plan: Plan, devices: Iterable[str]) -> list[list[str]]:
-    """Devices of each stage, in id order. Raises UsageFault for an empty target, an empty stage, a stranger's id."""
+    """Devices of each stage, in id order; without the last stage when it is "the rest" and nobody is left.
+
+    Raises UsageFault for an empty target, an empty stage, a stranger's id.
+    """
     order = sorted(devices, key=lambda device: (_place(plan.salt, device), device))
     if not order:
         raise UsageFault(
@@ -95,6 +99,8 @@ def assign(plan: Plan, devices: Iterable[str]) -> list[list[str]]:
     stages = []
     for number, stage in enumerate(plan.stages, 1):
         members = _members(stage, order, known, taken)
+        if not members and taken and number == len(plan.stages) and stage.devices == "100%":
+            break
         if not members:
             raise UsageFault(
                 f"stage {number} of the plan gets no device ({len(order)} match the target and earlier stages have "

@@ -35,6 +35,10 @@ def test_stages_are_cumulative(stages: tuple[str | list[str], ...], sizes: list[
     assert len(set(named)) == len(named)
 
 
+def test_the_rest_falls_away_when_nobody_is_left() -> None:
+    assert assign(parse_plan(plan_of("1", "100%")), ["press-00"]) == [["press-00"]]
+
+
 def test_the_same_salt_chooses_the_same_canaries_however_the_fleet_is_listed() -> None:
     plan = parse_plan(plan_of("3", "100%"))
     assert assign(plan, FLEET) == assign(plan, reversed(FLEET))
@@ -75,7 +79,7 @@ def test_an_unusable_plan_is_refused_with_the_reason(document: Any, word: str) -
     ("stages", "fleet", "reason"),
     [
         (("100%",), [], "empty_target"),
-        (("1", "100%"), ["press-00"], "empty_stage"),
+        (("1", "2", "100%"), ["press-00"], "empty_stage"),
         (("5", "25%", "100%"), FLEET, "empty_stage"),
         ((["ghost"],), FLEET, "unknown_device"),
     ],

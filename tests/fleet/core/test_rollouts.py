@@ -53,6 +53,15 @@ def test_a_good_release_goes_stage_by_stage_to_everyone(fleet: Rig) -> None:
     assert (verdict.outcome, verdict.good, verdict.bad) == ("pass", 1, {})
 
 
+def test_one_then_the_rest_completes_on_a_fleet_of_one(rig: Rig) -> None:
+    rig.release("pump", "1.0.0")
+    rig.add("press-1")
+    rollout = rig.start("1", "100%")
+    rig.settle()
+    rig.say("press-1", rollout, "succeeded")
+    assert (rig.view(rollout).state, len(rig.view(rollout).stages)) == ("completed", 1)
+
+
 @pytest.mark.parametrize("end", ["failed", "rejected", "rolled_back"])
 def test_a_bad_canary_is_put_back_and_nobody_else_is_touched(fleet: Rig, end: str) -> None:
     before = {name: fleet.desired(name) for name in NAMES}
