@@ -6,10 +6,15 @@ command line and the agent's children start without numpy and onnxruntime.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_agent.serve.local import LocalModel as LocalModel
+
+# onnxruntime's wheels (1.32 at least) tell their maker what is loaded, over the network, unless this is set before the
+# import; its `disable_telemetry_events()` comes too late. Nothing leaves the device but what its owner asked for.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["LocalModel"]
 

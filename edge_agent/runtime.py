@@ -11,6 +11,7 @@ import logging
 import secrets
 import signal
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from edge_agent import control
@@ -35,6 +36,7 @@ from edge_agent.update.threads import DiskThread
 from edge_agent.update.updater import Updater
 from edge_agent.update.verification import TrustStore, Verification
 from edgekit import __version__, messages
+from edgekit.errors import DeviceFault
 from edgekit.messages import Presence, Reported, ReportedModel
 from edgekit.times import rfc3339, utc_now
 from edgekit.topics import Topics
@@ -77,7 +79,7 @@ class Agent:
         self._topics = Topics(join.tenant)
         self._disk, self._counters, self._models = DiskThread(), Counters(), Models()
         self._slots = Slots(config.data_dir)
-        self._outbox = Outbox(config.data_dir / "outbox.db")
+        self._outbox = _open_outbox(config.data_dir / "outbox.db")
         self._link = self._new_link()
         self._reporter = Reporter(self._sources())
         self._activation = Activation(self._slots, self._models, self._disk, config.update, self._served)
@@ -102,13 +104,21 @@ class Agent:
             self._tasks.append(asyncio.create_task(_tend(work)))
 
     async def stop(self) -> None:
-        """Say goodbye, answer what was asked, keep what must be kept. Takes at most three seconds."""
+        """Answer what was asked, keep what must be kept, say goodbye. Takes at most three seconds."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._activation.pause()
-        await self._link.stop(self._reporter.presence(online=False, clean=True), _FAREWELL_S)
-        await self._server.stop(drain_s=_DRAIN_S)
+        farewell = self._reporter.presence(online=False, clean=True)
+        for ending in (
+            self._activation.pause,
+            lambda: self._link.stop(farewell, _FAREWELL_S),
+            lambda: self._server.stop(drain_s=_DRAIN_S),
+            self._reporter.close,
+        ):
+            try:
+                await ending()
+            except Exception as error:  # noqa: BLE001 - a disk that is full must not keep the rest from ending well
+                _LOG.error("an end that is not clean: %s", error)
         self._disk.close()
         self._outbox.close()
 
@@ -116,7 +126,10 @@ class Agent:
         device, http = self._config.join.device, self._config.http
         host = f"[{http.host}]" if ":" in http.host else http.host
         address = f"http://{host}:{self._server.port}"
-        control.publish_address(self._config.data_dir, control.Address(http=address, device=device))
+        try:
+            control.publish_address(self._config.data_dir, control.Address(http=address, device=device))
+        except OSError as error:
+            _LOG.error("the commands of this device will not find the agent: %s", error)
         announce({"http": address, "device": device})
 
     # ---- what it says about itself --------------------------------------------------------------------------
@@ -201,6 +214,15 @@ class Agent:
         routes = Routes(self._models, Surroundings(self._counters, self._status, self._metrics, extra))
         http = self._config.http
         return HttpServer(routes, Address(http.host, http.port, self._config.unix_socket))
+
+
+def _open_outbox(path: Path) -> Outbox:
+    """The durable queue of reports; on a disk that refuses, one in memory: predictions must not wait for the disk."""
+    try:
+        return Outbox(path)
+    except DeviceFault as error:
+        _LOG.error("%s. Until the next start reports are kept in memory only", error.message)
+        return Outbox(Path(":memory:"))
 
 
 async def _tend(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -51,10 +52,14 @@ class AgentProcess:
         return self.folder / "edgekit-agent"
 
     def start(self) -> AgentProcess:
-        """Start it and wait until it says that it serves."""
+        """Start it and wait until it says that it serves. Its temporary files go to a folder of its own."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
         words = [sys.executable, "-m", "edgekit", "agent", "run", "--config", str(self.config), "--json", "--verbose"]
         with (self.folder / "agent.log").open("a") as log:
-            self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | {"TMPDIR": str(temporary)}
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"the agent did not start: {self.log()[-2000:]}"

@@ -108,12 +108,7 @@ def test_a_child_imports_nothing_from_the_folder_that_the_agent_was_started_in(
     assert "planted" not in asyncio.run(complaint())
 
 
-def test_a_clean_stop_while_a_child_runs_leaves_no_process_and_no_folder(
-    agent: AgentProcess, station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
+def test_a_clean_stop_while_a_child_runs_leaves_no_process_and_no_folder(agent: AgentProcess, station: Station) -> None:
     agent.start()
     release = station.release(make_bundle())
     station.retain(station.topics.metadata("timestamp.json"), b"")  # the child asks for it, and waits
@@ -121,7 +116,7 @@ def test_a_clean_stop_while_a_child_runs_leaves_no_process_and_no_folder(
     pids = wait_for(lambda: children(agent.pid), 20, "the child to run")
     assert agent.stop() == 0
     assert not any(alive(pid) for pid in pids)
-    assert list(temporary.glob("edgekit-*")) == []
+    assert list((agent.folder / "tmp").iterdir()) == []
 
 
 def test_updates_leave_no_zombie(agent: AgentProcess, station: Station) -> None:
@@ -129,3 +124,10 @@ def test_updates_leave_no_zombie(agent: AgentProcess, station: Station) -> None:
     station.desire(model_of(station.release(make_bundle())))
     wait_for(lambda: station.event("1.0.0", "succeeded"), 30, "the update")
     assert children(agent.pid) == []
+
+
+def test_the_runtime_tells_nobody_what_it_runs(agent: AgentProcess, station: Station) -> None:
+    agent.start()
+    station.desire(model_of(station.release(make_bundle())))
+    wait_for(lambda: station.event("1.0.0", "succeeded"), 30, "the update")
+    assert list((agent.folder / "tmp").iterdir()) == [], "its telemetry would keep a session file here"
