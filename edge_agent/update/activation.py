@@ -19,7 +19,7 @@ from edge_agent.serve.selftest import run_golden
 from edge_agent.update.blobs import Blobs
 from edge_agent.update.slots import Slots
 from edge_agent.update.soak import Served, judge
-from edge_agent.update.state import Slot, Trial
+from edge_agent.update.state import Outcome, Slot, Trial
 from edge_agent.update.table import Event, Happened
 from edge_agent.update.threads import DiskThread, run_niced
 from edgekit import golden
@@ -42,7 +42,11 @@ class BootFinding:
 
 @dataclass
 class Activation:
-    """Joins the slots on disk and the models in memory. `served`: counts since the start, by bundle digest."""
+    """Joins the slots on disk and the models in memory.
+
+    `served`: counts since the start, by bundle digest. `damaged`: proven models that could not serve, and why, until
+    the update that heals them has told it.
+    """
 
     slots: Slots
     models: Models
@@ -50,6 +54,7 @@ class Activation:
     section: UpdateSection
     served: Callable[[str], Served]
     soaked_s: dict[str, float] = field(default_factory=dict)
+    damaged: dict[str, Happened] = field(default_factory=dict)
 
     # ---- at start -------------------------------------------------------------------------------------------
 
@@ -57,15 +62,24 @@ class Activation:
         """Serve what is proven, or on trial, for every model; trials that were found, by name. Before any request."""
         found = {}
         for name in sorted(self.slots.state.models):
-            trial = self.slots.count_boot(name)
+            trial = self._counted_trial(name)
             happened = self._boot_trial(name, trial) if trial is not None else None
             if trial is None or happened is not None:
                 self._boot_proven(name)
             if trial is not None:
                 found[name] = BootFinding(trial, happened)
+                self.soaked_s[name] = trial.soaked_s
         self.slots.collect()
         trim_heap()
         return found
+
+    def _counted_trial(self, name: str) -> Trial | None:
+        try:
+            return self.slots.count_boot(name)
+        except DeviceFault as error:
+            # Uncounted, a trial that kills the process could do so for ever. It is tried again when the disk is well.
+            _LOG.error("the trial of %s is not begun, the proven model serves: %s", name, error.message)
+            return None
 
     def _boot_trial(self, name: str, trial: Trial) -> Happened | None:
         if trial.boots > self.section.max_trial_boots:
@@ -79,13 +93,23 @@ class Activation:
         return None
 
     def _boot_proven(self, name: str) -> None:
-        while (current := self.slots.model(name).current) is not None:
+        model = self.slots.model(name)
+        for slot in (model.current, model.previous):
+            if slot is None:
+                continue
             try:
-                self.models.swap(name, load(self.slots.blobs, current))
+                self.models.swap(name, load(self.slots.blobs, slot))
                 return
             except (BundleError, DeviceFault) as error:
-                _LOG.error("%s %s cannot serve, the one before it does: %s", name, current.version, error.message)
+                self._note_damage(name, slot, error)
+            try:
                 self.slots.fall_back(name)
+            except DeviceFault as error:
+                _LOG.error("%s falls back without a record of it: %s", name, error.message)
+
+    def _note_damage(self, name: str, slot: Slot, error: BundleError | DeviceFault) -> None:
+        _LOG.error("%s %s cannot serve, the one before it does: %s", name, slot.version, error.message)
+        self.damaged[name] = Happened(Event.BROKEN, error.reason, f"{slot.version} could not serve: {error.message}")
 
     # ---- while running --------------------------------------------------------------------------------------
 
@@ -118,19 +142,19 @@ class Activation:
                 return happened
             await asyncio.sleep(min(_SOAK_TICK_S, max(0.01, trial.soak_s - self.soaked_s[name])))
 
-    async def commit(self, name: str) -> None:
+    async def commit(self, name: str, end: Outcome) -> None:
         """The trial is proven."""
-        await self.disk.run(self.slots.commit, name)
+        await self.disk.run(self.slots.commit, name, end)
         await self.disk.run(self.slots.collect)
 
-    async def restore(self, name: str) -> None:
+    async def restore(self, name: str, end: Outcome) -> None:
         """Serve what was proven before the trial; nothing, when nothing was."""
-        await self.disk.run(self.slots.forget_trial, name)
+        await self.disk.run(self.slots.forget_trial, name, end)
         while (current := self.slots.model(name).current) is not None and not self.serves(name, current.sha256):
             try:
                 await self._serve(name, current)
             except (BundleError, DeviceFault) as error:
-                _LOG.error("%s %s cannot serve, the one before it does: %s", name, current.version, error.message)
+                self._note_damage(name, current, error)
                 await self.disk.run(self.slots.fall_back, name)
         if current is None:
             await _free([self.models.swap(name, None)])

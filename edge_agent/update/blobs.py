@@ -7,6 +7,7 @@ vouches for the manifest, the manifest for the rest.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -64,6 +65,11 @@ class Blobs:
         """Move the prepared folder into place durably; one that is there already is replaced."""
         remove_folder(self.path(sha256))
         publish_folder(self.temporary(sha256), self.path(sha256))
+
+    def abandon(self, sha256: str) -> None:
+        """Remove what a test left that did not end in `publish`."""
+        if self.temporary(sha256).exists():
+            shutil.rmtree(self.temporary(sha256))
 
     def keep_only(self, wanted: Collection[str]) -> None:
         """Remove every folder that `wanted` does not name."""

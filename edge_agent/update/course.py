@@ -1,6 +1,8 @@
 """One update of one model, from `queued` to its end: does what the table says and reports every state it enters.
 
-A state is reported (durably) before its actions run: a cut between the two repeats a report and never loses one.
+A state on the way is reported (durably) before its work begins: a cut between the two repeats a report and loses none.
+An end is reported after it was made durable, so that no end is told that did not happen; the next start tells an end
+that was cut from its report.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from msgspec.structs import asdict
@@ -23,7 +25,7 @@ from edge_agent.update.download import Download, Progress, Source
 from edge_agent.update.partial import Partials
 from edge_agent.update.slots import Slots
 from edge_agent.update.state import Outcome, Slot, Target, Trial
-from edge_agent.update.table import Action, Event, Happened
+from edge_agent.update.table import Action, Event, Happened, Step
 from edge_agent.update.threads import DiskThread
 from edgekit.bundle import MAX_BUNDLE_BYTES
 from edgekit.errors import BundleError
@@ -39,7 +41,9 @@ OnState = Callable[[Target, UpdateState, Happened | None], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every update works with. `on_state` makes a report of a state durable; `available_bytes`: free memory."""
+    """What every update works with. `on_state` makes a report of a state durable; `available_bytes`: free memory.
+    `one_test`: bundles are tested one at a time, for each test counts on the free memory that it finds.
+    """
 
     slots: Slots
     partials: Partials
@@ -49,6 +53,7 @@ class Workshop:
     section: UpdateSection
     on_state: OnState
     available_bytes: Callable[[], int]
+    one_test: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Course:
@@ -64,7 +69,8 @@ class Course:
         self._waits = 0
         self._nudged = asyncio.Event()
         self._interrupted: asyncio.Future[Happened] = asyncio.get_running_loop().create_future()
-        # The works of the table yield what happened; the moves yield nothing.
+        self._told_wait: str | None = None
+        # The works of the table yield what happened; the moves make an end durable.
         self._works: dict[Action, Callable[[], Coroutine[None, None, Happened]]] = {
             Action.CHECK: self._check,
             Action.WAIT: self._wait,
@@ -74,8 +80,7 @@ class Course:
             Action.ACTIVATE: self._activate,
             Action.SOAK: self._soak,
         }
-        self._moves: dict[Action, Callable[[], Coroutine[None, None, None]]] = {
-            Action.PUBLISH: self._publish,
+        self._moves: dict[Action, Callable[[Outcome], Coroutine[None, None, None]]] = {
             Action.COMMIT: self._commit,
             Action.RESTORE: self._restore,
             Action.DISCARD: self._discard,
@@ -95,21 +100,55 @@ class Course:
         """Follow the table to an end. `first`: what is known to have happened already."""
         self.state = state
         if first is None:
-            await self._report(state, None)
+            await self._report(state, self._shop.activation.damaged.pop(self.target.name, None))
             first = await self._until_interrupted(table.resume_action(state))
         happened = first
-        while not table.is_final(self.state):
+        while True:
             step = table.step(self.state, happened.event)
+            if table.is_final(step.state):
+                await self._end(step, happened)
+                return
             await self._report(step.state, happened)
             for action in step.actions:
-                if action in self._moves:
-                    await self._moves[action]()
-                else:
+                if action in self._works:
                     happened = await self._until_interrupted(action)
+                else:
+                    await self._publish()
+
+    async def _end(self, step: Step, happened: Happened) -> None:
+        target = self.target
+        end = Outcome(
+            sha256=target.sha256,
+            version=target.version,
+            rollout=target.rollout,
+            state=step.state,
+            time=rfc3339(utc_now()),
+            reason=happened.reason,
+            detail=happened.detail,
+            told=False,
+        )
+        for action in step.actions:
+            await self._moves[action](end)
+        await self._abandon()
+        await self._report(step.state, happened)
+        await self._shop.disk.run(self._shop.slots.mark_told, target.name, end)
 
     async def _report(self, state: UpdateState, happened: Happened | None) -> None:
+        again = self.state == "waiting"
         self.state, self.last = state, happened
+        if again and state == "queued":
+            return  # it only looks again: what is told is what comes of it
+        if state == "waiting" and happened is not None:
+            if happened.reason == self._told_wait:
+                return
+            self._told_wait = happened.reason
+        else:
+            self._told_wait = None
         await self._shop.on_state(self.target, state, happened)
+
+    def break_off(self, happened: Happened) -> None:
+        """A fault ended this attempt: for the status page, until the next one begins."""
+        self.state, self.last = "waiting", happened
 
     async def _until_interrupted(self, action: Action) -> Happened:
         work = asyncio.create_task(self._works[action]())
@@ -122,16 +161,22 @@ class Course:
                 await asyncio.gather(work, return_exceptions=True)
 
     async def _publish(self) -> None:
-        await self._shop.disk.run(self._shop.slots.blobs.publish, self.target.sha256)
+        await self._shop.disk.run(self._shop.slots.publish, self.target.name, self.target.sha256)
 
-    async def _commit(self) -> None:
-        await self._shop.activation.commit(self.target.name)
+    async def _abandon(self) -> None:
+        await self._shop.disk.run(self._shop.slots.blobs.abandon, self.target.sha256)
 
-    async def _restore(self) -> None:
-        await self._shop.activation.restore(self.target.name)
+    async def _commit(self, end: Outcome) -> None:
+        await self._shop.activation.commit(self.target.name, end)
 
-    async def _discard(self) -> None:
-        await self._shop.disk.run(self._shop.partials.discard, self.target.sha256)
+    async def _restore(self, end: Outcome) -> None:
+        await self._shop.activation.restore(self.target.name, end)
+
+    async def _discard(self, end: Outcome) -> None:
+        await self._shop.disk.run(self._shop.partials.discard, end.sha256)
+
+    async def _record(self, end: Outcome) -> None:
+        await self._shop.disk.run(self._shop.slots.record, self.target.name, end)
 
     # ---- before anything is fetched ------------------------------------------------------------------------
 
@@ -185,10 +230,12 @@ class Course:
         return Download(self._shop.source, self._shop.partials, self.target, self._shop.disk, self.progress)
 
     async def _test(self) -> Happened:
-        report = await self._preflight()
-        self._tested = report
+        async with self._shop.one_test:
+            report = await self._preflight()
         if report.reason is None:
+            self._tested = report
             return Happened(Event.PASSED, detail=f"{report.rows} golden rows, {report.run_us:.0f} us a row")
+        await self._abandon()
         if report.reason == "disk_short":
             return Happened(Event.BLOCKED, report.reason, report.detail)
         return Happened(Event.REFUSED if report.refused else Event.BROKEN, report.reason, report.detail)
@@ -241,17 +288,6 @@ class Course:
         if trial is None:
             return Happened(Event.UNHEALTHY, "trial_lost", "the record of the trial was lost")
         return await self._shop.activation.soak(self.target.name, trial)
-
-    async def _record(self) -> None:
-        outcome = Outcome(
-            sha256=self.target.sha256,
-            version=self.target.version,
-            rollout=self.target.rollout,
-            state=self.state,
-            time=rfc3339(utc_now()),
-            reason=self.last.reason if self.last else None,
-        )
-        await self._shop.disk.run(self._shop.slots.record, self.target.name, outcome)
 
 
 def target_of(name: str, trial: Trial) -> Target:

@@ -25,6 +25,7 @@ class Slots:
         sweep_temporaries(data_dir)
         self._file = StateFile(data_dir)
         self.blobs = Blobs(data_dir / "blobs")
+        self._published: dict[str, str] = {}
 
     @property
     def state(self) -> State:
@@ -43,10 +44,15 @@ class Slots:
     # ---- the moves ----------------------------------------------------------------------------------------
 
     def accept(self, accepted: Accepted, floors: Mapping[str, int], trusted_time: str) -> None:
-        """Note a verified desired document before anything is done about it. Floors and time never go down."""
+        """Note a verified desired document before anything is done about it. Floors and time never go down.
+
+        A model that is neither asked for nor stored is forgotten, so that the record cannot grow for ever.
+        """
         risen = dict(self.state.floors)
         for name, floor in floors.items():
-            risen[name] = max(floor, risen.get(name, 0))
+            if floor > risen.get(name, 0):
+                risen[name] = floor
+        wanted = {target.name for target in accepted.models}
         self._file.write(
             replace(
                 self.state,
@@ -54,12 +60,21 @@ class Slots:
                 trusted_time=max(trusted_time, self.state.trusted_time),
                 floors=risen,
                 desired=accepted,
+                models={
+                    name: model for name, model in self.state.models.items() if name in wanted or _worth_keeping(model)
+                },
             )
         )
+
+    def publish(self, name: str, sha256: str) -> None:
+        """Move a tested folder into the store. It is kept until its trial begins, or its update ends without one."""
+        self._published[name] = sha256
+        self.blobs.publish(sha256)
 
     def begin_trial(self, name: str, trial: Trial) -> None:
         """Note the trial before it is loaded: should it kill the process, the next start knows whom to suspect."""
         self._write(name, replace(self.model(name), trial=trial))
+        self._published.pop(name, None)
 
     def count_boot(self, name: str) -> Trial | None:
         """Count a start with the trial of `name`, before it is loaded; the trial, if there is one."""
@@ -77,18 +92,19 @@ class Slots:
             paused = replace(trial, boots=max(0, trial.boots - 1), soaked_s=soaked_s)
             self._write(name, replace(self.model(name), trial=paused))
 
-    def commit(self, name: str) -> None:
-        """The trial becomes current, current becomes previous."""
+    def commit(self, name: str, end: Outcome) -> None:
+        """The trial becomes current, current becomes previous; `end` is remembered in the same write."""
         model = self.model(name)
         if model.trial is not None:
             known = asdict(model.trial)
             current = Slot(**{field: known[field] for field in Slot.__struct_fields__})
-            self._write(name, replace(model, current=current, previous=model.current, trial=None))
+            model = replace(model, current=current, previous=model.current, trial=None)
+        self._write(name, _ended(model, end))
 
-    def forget_trial(self, name: str) -> None:
-        """Only current and previous are left."""
-        if self.model(name).trial is not None:
-            self._write(name, replace(self.model(name), trial=None))
+    def forget_trial(self, name: str, end: Outcome) -> None:
+        """Only current and previous are left; `end` is remembered in the same write."""
+        self._published.pop(name, None)
+        self._write(name, _ended(replace(self.model(name), trial=None), end))
 
     def fall_back(self, name: str) -> None:
         """Current turned out damaged: previous takes its place."""
@@ -97,9 +113,14 @@ class Slots:
 
     def record(self, name: str, outcome: Outcome) -> None:
         """Remember how an update ended."""
+        if outcome not in self.model(name).outcomes:
+            self._write(name, _ended(self.model(name), outcome))
+
+    def mark_told(self, name: str, outcome: Outcome) -> None:
+        """The report of that end is in the outbox."""
         model = self.model(name)
-        others = [old for old in model.outcomes if (old.sha256, old.rollout) != (outcome.sha256, outcome.rollout)]
-        self._write(name, replace(model, outcomes=[*others, outcome][-MAX_OUTCOMES:]))
+        outcomes = [replace(each, told=True) if each == outcome else each for each in model.outcomes]
+        self._write(name, replace(model, outcomes=outcomes))
 
     # ---- questions ----------------------------------------------------------------------------------------
 
@@ -121,8 +142,14 @@ class Slots:
         return next((slot for slot in _slots(model) if slot.sha256 == sha256), None)
 
     def collect(self) -> None:
-        """Remove the folders that no slot names."""
-        self.blobs.keep_only({slot.sha256 for model in self.state.models.values() for slot in _slots(model)})
+        """Remove the folders that no slot names and no update is about to try."""
+        named = {slot.sha256 for model in self.state.models.values() for slot in _slots(model)}
+        self.blobs.keep_only(named | set(self._published.values()))
+
+    def untold(self) -> list[tuple[str, Outcome]]:
+        """Ends with their models that were cut before their report was in the outbox."""
+        models = sorted(self.state.models.items())
+        return [(name, end) for name, model in models for end in model.outcomes if not end.told]
 
     def _write(self, name: str, model: ModelState) -> None:
         self._file.write(replace(self.state, models={**self.state.models, name: model}))
@@ -130,3 +157,12 @@ class Slots:
 
 def _slots(model: ModelState) -> Iterable[Slot]:
     return (slot for slot in (model.current, model.previous, model.trial) if slot is not None)
+
+
+def _worth_keeping(model: ModelState) -> bool:
+    return any(_slots(model)) or not all(end.told for end in model.outcomes)
+
+
+def _ended(model: ModelState, end: Outcome) -> ModelState:
+    others = [old for old in model.outcomes if (old.sha256, old.rollout) != (end.sha256, end.rollout)]
+    return replace(model, outcomes=[*others, end][-MAX_OUTCOMES:])

@@ -21,6 +21,7 @@ FILE_NAME = "state.json"
 PREVIOUS_NAME = "state.previous.json"
 MAX_STATE_BYTES = 1 << 20
 MAX_OUTCOMES = 8
+_KEYED = ("models", "floors")
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class Trial(Slot, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How the update to `sha256` for `rollout` ended."""
+    """How the update to `sha256` for `rollout` ended. `told`: the report of it is in the outbox."""
 
     sha256: str
     version: str
@@ -53,6 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     state: UpdateState
     time: str
     reason: str | None = None
+    detail: str | None = None
+    told: bool = True
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,11 +120,17 @@ class StateFile:
         Raises DeviceFault when the disk refuses: nothing has changed then.
         """
         numbered = msgspec.structs.replace(state, generation=self.state.generation + 1)
-        raw = _merge(self._raw, msgspec.to_builtins(numbered))
+        raw = _merged(self._raw, msgspec.to_builtins(numbered))
+        content = encode(raw)
+        if len(content) > MAX_STATE_BYTES:  # it could not be read again
+            raise DeviceFault(
+                f"the agent's state would take over {MAX_STATE_BYTES >> 10} KiB: ask this device for fewer models",
+                reason="state_too_large",
+            )
         try:
             if self._raw:
                 write_atomic(self._previous, encode(self._raw))
-            write_atomic(self._path, encode(raw))
+            write_atomic(self._path, content)
         except OSError as error:
             raise DeviceFault(
                 f"the agent's state cannot be written ({error.strerror}): free or mend the disk of {self._path.parent}",
@@ -161,6 +170,12 @@ def decode(content: bytes) -> tuple[dict[str, Any], State]:
     if raw.get("schema") != SCHEMA:
         raise ValueError("state.json has another schema")
     return raw, msgspec.convert(raw, State)
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = _merge(old, new)
+    # Keyed by model name: a name that is gone is no unknown field.
+    return merged | {field: {name: merged[field][name] for name in new[field]} for field in _KEYED}
 
 
 def _merge(old: Any, new: Any) -> Any:

@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edge_agent.backoff import backoff_s
@@ -20,10 +21,12 @@ from edge_agent.update.dialog import Refusal, Verdict
 from edge_agent.update.state import Accepted, Target
 from edge_agent.update.table import Event, Happened, is_final
 from edge_agent.update.verification import Verification
+from edgekit.errors import DeviceFault, EdgekitError
 from edgekit.messages import UpdateState
 from edgekit.times import rfc3339, utc_now
 
 _LOG = logging.getLogger("edgekit.agent.update")
+_MAX_TOLD = 32  # reports about documents that are not verified, between two that were
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Updater:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._told: set[tuple[str, str]] = set()
         self._faults = 0
+        self._recovery: asyncio.Task[None] | None = None
         self.refused: Refused | None = None
 
     def offer(self, envelope: bytes) -> None:
@@ -58,15 +62,17 @@ class Updater:
         """Go on with what was under way, then follow the documents as they come, for ever. `found` is used up."""
         self._woken.set()  # a document that an earlier run broke off with is judged again
         try:
+            await self._tell_ends()
             while found:
                 name, finding = found.popitem()
                 self._begin(target_of(name, finding.trial), finding)
             self._reconcile()
             await self._follow()
         finally:
-            for task in self._tasks.values():
+            under_way = [*self._tasks.values(), *([self._recovery] if self._recovery else [])]
+            for task in under_way:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     def under_way(self) -> dict[str, UpdateState]:
         """States of the updates that have not ended, by model."""
@@ -97,17 +103,29 @@ class Updater:
             await self._woken.wait()
             self._woken.clear()
             envelope = self._offered
-            if envelope is None or self._is_accepted(envelope):
+            if not envelope or self._is_accepted(envelope):
                 continue
+            refusal = await self._judge(envelope)
+            if refusal is None or not refusal.wait:
+                waits = 0
+                continue
+            await self._wait_for_better(waits)
+            waits += 1
+
+    async def _judge(self, envelope: bytes) -> Refusal | None:
+        """Follow the document, or say why not. A disk that refuses leaves everything under way alone."""
+        try:
             answer = await self._verification.judge(envelope, self._shop.slots.state)
             if isinstance(answer, Verdict):
-                waits = 0
                 await self._accept(envelope, answer)
-                continue
+                return None
             await self._refuse(answer)
-            if answer.wait:
-                await self._wait_for_better(waits)
-                waits += 1
+            return answer
+        except (DeviceFault, OSError) as error:
+            reason = error.reason if isinstance(error, DeviceFault) else "disk_failed"
+            refusal = Refusal(reason=reason, message=f"the document cannot be kept: {error}", wait=True)
+            self._note(refusal)
+            return refusal
 
     def _is_accepted(self, envelope: bytes) -> bool:
         desired = self._shop.slots.state.desired
@@ -128,12 +146,16 @@ class Updater:
         self._on_change()
 
     async def _refuse(self, refusal: Refusal) -> None:
-        self.refused = Refused(refusal.reason, refusal.message, rfc3339(utc_now()), refusal.wait)
-        _LOG.warning("desired document not followed (%s): %s", refusal.reason, refusal.message)
+        self._note(refusal)
         for target in refusal.models:
-            if (target.sha256, refusal.reason) not in self._told:
+            # What was not verified may be anybody's: it may not fill the outbox.
+            if (target.sha256, refusal.reason) not in self._told and len(self._told) < _MAX_TOLD:
                 self._told.add((target.sha256, refusal.reason))
                 await self._shop.on_state(target, "waiting", Happened(Event.BLOCKED, refusal.reason, refusal.message))
+
+    def _note(self, refusal: Refusal) -> None:
+        self.refused = Refused(refusal.reason, refusal.message, rfc3339(utc_now()), refusal.wait)
+        _LOG.warning("desired document not followed (%s): %s", refusal.reason, refusal.message)
 
     async def _wait_for_better(self, waits: int) -> None:
         section = self._shop.section
@@ -158,8 +180,9 @@ class Updater:
                 _steer(busy[name], target)
             elif self._is_due(target):
                 self._begin(target, None)
-        needed = {target.sha256 for target in wanted.values()} | {course.target.sha256 for course in busy.values()}
-        self._shop.partials.keep_only(needed)
+        under_way = {self._courses[name].target.sha256 for name, task in self._tasks.items() if not task.done()}
+        due = {target.sha256 for target in wanted.values() if self._is_due(target)}
+        self._shop.partials.keep_only(under_way | due)
 
     def _is_due(self, target: Target) -> bool:
         slots = self._shop.slots
@@ -173,29 +196,53 @@ class Updater:
         course = self._courses[target.name] = Course(self._shop, target)
         run = course.run() if finding is None else course.run("soaking", finding.happened)
         self._tasks[target.name] = task = asyncio.create_task(run)
-        task.add_done_callback(self._on_end)
+        task.add_done_callback(partial(self._on_end, course))
 
-    def _on_end(self, task: asyncio.Task[None]) -> None:
+    def _on_end(self, course: Course, task: asyncio.Task[None]) -> None:
         self._on_change()
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None:
-            # A fault of ours or of the disk: what serves goes on serving meanwhile.
-            section = self._shop.section
-            pause_s = backoff_s(self._faults, section.retry_min_s, section.retry_max_s)
-            self._faults += 1
-            _LOG.error("an update broke off and begins again in %.0f s: %s", pause_s, error, exc_info=error)
-            asyncio.get_running_loop().call_later(pause_s, self._reconcile)
+        if error is None:
+            self._faults = 0
+            self._reconcile()
             return
+        # A fault of ours or of the disk: what serves goes on serving meanwhile.
+        section = self._shop.section
+        pause_s = backoff_s(self._faults, section.retry_min_s, section.retry_max_s)
+        self._faults += 1
+        _LOG.error("an update broke off and begins again in %.0f s: %s", pause_s, error, exc_info=error)
+        reason = error.reason if isinstance(error, EdgekitError) else "agent_fault"
+        course.break_off(Happened(Event.BLOCKED, reason, str(error)))
+        self._on_change()
+        if self._recovery is None or self._recovery.done():
+            self._recovery = asyncio.create_task(self._recover(pause_s))
+
+    async def _recover(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        try:
+            await self._tell_ends()
+        except DeviceFault as error:
+            _LOG.error("ends of updates are told later: %s", error.message)
         self._reconcile()
+
+    async def _tell_ends(self) -> None:
+        """Report the ends that were made durable and then cut from their report."""
+        for name, end in self._shop.slots.untold():
+            if name in self._tasks and not self._tasks[name].done():
+                continue
+            target = Target(name=name, version=end.version, sha256=end.sha256, bytes=0, counter=0, rollout=end.rollout)
+            await self._shop.on_state(target, end.state, Happened(Event.READY, end.reason, end.detail))
+            await self._shop.disk.run(self._shop.slots.mark_told, name, end)
 
 
 def _steer(course: Course, target: Target) -> None:
-    if (course.target.sha256, course.target.rollout) == (target.sha256, target.rollout):
-        course.nudge()
-    else:
+    if (course.target.sha256, course.target.rollout) != (target.sha256, target.rollout):
         course.interrupt(Event.SUPERSEDED, f"{target.version} is asked for now")
+    elif target.refused is not None and course.target.refused is None:
+        course.interrupt(Event.SUPERSEDED, f"it is no longer acceptable: {target.refused_detail}")
+    else:
+        course.nudge()
 
 
 def _course_status(course: Course) -> dict[str, Any]:
