@@ -107,6 +107,11 @@ class FleetConfig(msgspec.Struct, frozen=True, kw_only=True):
         url = self.database.url or f"{_SQLITE}{self.data_dir / 'fleet.db'}"
         return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database."""
+        return Path(self.database_url.removeprefix(_SQLITE)) if self.database_url.startswith(_SQLITE) else None
+
 
 def load(path: Path | None) -> FleetConfig:
     """The configuration in `path`; without one, `fleet.toml` of the working folder if it is there, else the defaults.

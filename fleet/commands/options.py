@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgekit import extras
-from edgekit.errors import UsageFault
+from edgekit.errors import ConfigError, UsageFault
 
 if TYPE_CHECKING:
     from fleet.client import FleetClient
@@ -52,12 +52,15 @@ def load_config(path: Path | None) -> FleetConfig:
     return load(path)
 
 
-def open_database(config: FleetConfig) -> Database:
-    """The server's database; a new one gets its tables, an old one must be migrated first."""
+def open_database(config: FleetConfig, *, create: bool = False) -> Database:
+    """The server's database; with `create` a new one gets its tables. An old one must be migrated first."""
     with extras.needs("fleet"):
         from fleet.store.database import Database
+    file = config.database_file
+    if file is not None and not file.exists() and not create:
+        raise ConfigError(f"there is no database at {file}: check --config, or make it with edgekit fleet migrate")
     database = Database(config.database_url)
-    if database.is_empty():
+    if create and database.is_empty():
         database.migrate()
     database.check_schema()
     return database

@@ -33,7 +33,7 @@ def create(name: str, role: str, output: Path | None, config_path: Path | None, 
     """Make a token and print it, this once."""
     if output is not None:
         check_free(output, "a token")
-    database = open_database(load_config(config_path))
+    database = open_database(load_config(config_path), create=True)
     with extras.needs("fleet"):
         from edgekit.files import write_secret
         from edgekit.times import utc_now

@@ -123,6 +123,9 @@ CONFIGURATIONS: dict[str, Case] = {
         ("cannot be opened", "check [database] url"),
         text("fleet.toml", '[database]\nurl = "postgresql://me:secret@127.0.0.1:1/fleet"\n'),
     ),
+    "tokens of a server that was never set up": Case(
+        "fleet token list", 2, ("no database at", "edgekit fleet migrate")
+    ),
     "no join.toml": Case("agent run --config join.toml", 2, ("join.toml cannot be read", "check the path")),
     "an agent.toml without its join.toml": Case(
         "agent run --config agent.toml", 2, ("join.toml cannot be read",), text("agent.toml", "")
