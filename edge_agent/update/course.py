@@ -35,6 +35,7 @@ from edgekit.times import parse_rfc3339, rfc3339, utc_now
 _MODULE = "edge_agent.update.preflight"
 _DISK_MARGIN_BYTES = 16 << 20
 _MEMORY_MARGIN = 1.3
+_MAX_DETAIL_CHARS = 300
 
 OnState = Callable[[Target, UpdateState, Happened | None], Awaitable[None]]
 
@@ -124,7 +125,7 @@ class Course:
             state=step.state,
             time=rfc3339(utc_now()),
             reason=happened.reason,
-            detail=happened.detail,
+            detail=happened.detail and happened.detail[:_MAX_DETAIL_CHARS],
             told=False,
         )
         for action in step.actions:

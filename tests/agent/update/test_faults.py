@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from edge_agent.update.slots import Slots
 from edge_agent.update.state import Outcome
-from edgekit.messages import CHUNK_BYTES
+from edgekit.messages import CHUNK_BYTES, FINAL_STATES
 from tests.agent.update.test_agent import ROW, install
 from tests.support.agent import AgentProcess
 from tests.support.models import make_bundle
@@ -183,6 +183,54 @@ def test_an_end_that_was_cut_from_its_report_is_told_at_the_next_start(agent: Ag
 
 def has_untold(agent: AgentProcess) -> bool:
     return b'"told": false' in (agent.data_dir / "state.json").read_bytes()
+
+
+def test_kill_9_after_any_write_leaves_a_proven_model_and_the_update_goes_on(
+    agent: AgentProcess, station: Station
+) -> None:
+    install(station, agent)
+    proven = "1.0.0"
+    for writes in (1, 2, 3, 4, 6, 8, 10, 13, 16, 20):
+        version, rollout = f"1.{writes}.0", f"kill-{writes}"
+        content = make_bundle(version=version, shift=float(writes), padding_bytes=2 * CHUNK_BYTES)
+        release = station.release(content)
+        written = _Writes(agent.data_dir)
+        station.desire(model_of(release, rollout))
+        wait_for(lambda: written.count() >= writes or station.event(version, "succeeded"), 30, "that many writes")  # noqa: B023 - called at once
+        agent.kill()
+        agent.start()
+        assert agent.predict(ROW)["model"] in {f"pump:{proven}", f"pump:{version}"}
+        wait_for(lambda: station.event(version, "succeeded"), 30, f"{version} after {writes} writes")  # noqa: B023
+        wait_for(lambda: agent.serving() == {"pump": version}, 10, f"{version} to serve")  # noqa: B023
+        assert {end for end in station.states(version) if end in FINAL_STATES} == {"succeeded"}
+        proven = version
+    counted = [(event.epoch, event.seq) for event in station.received.events]
+    assert len({epoch for epoch, _ in counted}) == 1
+
+
+class _Writes:
+    """Counts how often the files of a folder were seen to change."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+        self._seen = self._look()
+
+    def count(self) -> int:
+        found = self._look()
+        self._count += len(found ^ self._seen)
+        self._seen = found
+        return self._count
+
+    def _look(self) -> set[tuple[str, int, int]]:
+        found = set()
+        for path in self._folder.rglob("*"):
+            if not path.name.startswith("outbox"):
+                try:
+                    seen = path.stat()
+                except FileNotFoundError:
+                    continue
+                found.add((str(path), seen.st_size, seen.st_mtime_ns))
+        return found
 
 
 def test_a_refused_bundle_leaves_nothing_on_the_disk(agent: AgentProcess, station: Station) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,10 @@ from edge_agent.reporter import Reporter, Sources
 from edge_agent.update.threads import DiskThread
 from edgekit import messages
 from edgekit.join import BrokerAccess, Join, TrustAnchor
-from edgekit.messages import Health, Reported
+from edgekit.messages import Ack, Health, Reported, ServerPresence
+from tests.support.agent import AgentProcess
+from tests.support.station import Station
+from tests.support.waiting import wait_for
 
 JOIN = Join(
     tenant="default",
@@ -170,3 +174,50 @@ def test_what_was_counted_since_the_last_report_is_kept_at_a_clean_stop(device: 
     assert device.told() == ONCE_EACH
     run(device.reporter.close)
     assert device.told() == ONCE_EACH
+
+
+# ---- delivery by a whole agent ------------------------------------------------------------------------------------
+
+
+def say(station: Station, *, online: bool, session: str = "") -> None:
+    """The server's presence."""
+    station.retain(station.topics.server_presence(), messages.encode(ServerPresence(online=online, session=session)))
+
+
+def times_received(station: Station) -> dict[int, int]:
+    return Counter(each.data.seq for each in list(station.received.health))
+
+
+def test_nothing_is_sent_while_the_server_is_away(agent: AgentProcess, station: Station) -> None:
+    say(station, online=False)
+    agent.start()
+    wait_for(lambda: agent.status()["outbox"]["queued"] >= 3, 10, "reports to wait")
+    assert station.received.health == []
+    assert station.received.presence, "the control: the device is connected"
+    say(station, online=True, session="s2")
+    wait_for(lambda: agent.status()["outbox"]["queued"] <= 1, 10, "the reports to be delivered")
+
+
+def test_a_server_that_starts_anew_gets_again_what_it_did_not_acknowledge(
+    agent: AgentProcess, station: Station
+) -> None:
+    station.acknowledges = False
+    agent.start()
+    wait_for(lambda: len(station.received.health) >= 2, 10, "reports")
+    assert set(times_received(station).values()) == {1}, "not sent again while the same server is there"
+    say(station, online=True, session="s2")
+    wait_for(lambda: times_received(station)[1] >= 2, 10, "the first report once more")
+
+
+def test_acknowledgements_of_another_epoch_delete_nothing_and_repeat_nothing(
+    agent: AgentProcess, station: Station
+) -> None:
+    station.acknowledges = False
+    agent.start()
+    wait_for(lambda: len(station.received.health) >= 2, 10, "reports")
+    foreign = messages.encode(Ack(epoch="0" * 32, seqs=list(range(1, 100))))
+    station.retain(station.topics.device(station.device, "ack"), foreign)
+    before = len(station.received.health)
+    wait_for(lambda: len(station.received.health) >= before + 2, 10, "more reports")
+    assert set(times_received(station).values()) == {1}
+    assert agent.status()["outbox"]["queued"] >= len(times_received(station))
