@@ -229,6 +229,12 @@ def of(config: FleetConfig) -> EmbeddedBroker | ExternalBroker:
     return EmbeddedBroker(config.broker, config.data_dir)
 
 
+def check(section: BrokerSection) -> None:
+    """Raises Conflict when the embedded broker could not have its configured port. Makes nothing."""
+    if section.mode == "embedded" and section.port:
+        _check_free(section.host, section.port)
+
+
 def _check_free(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

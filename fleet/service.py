@@ -68,11 +68,13 @@ class Service:
         """
         with ExitStack() as stack:
             _prepare_process(stack, self.stop)
-            make_folder(self._config.data_dir, mode=0o700)
-            database = self._open_database(stack)
+            # What can be refused is refused before anything is made.
             keys = signers.load(self._config.keys_dir)
+            broker.check(self._config.broker)
             listener = web.listen(self._config.server.host, self._config.server.port)
             stack.callback(listener.close)
+            make_folder(self._config.data_dir, mode=0o700)
+            database = self._open_database(stack)
             mqtt = broker.of(self._config)
             stack.callback(mqtt.stop)
             accesses, loops = mqtt.start(), Loops()

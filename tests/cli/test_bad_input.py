@@ -167,8 +167,10 @@ def test_a_server_whose_port_is_taken_ends_at_once_and_says_which(section: str, 
         port = taken.getsockname()[1]
         (tmp_path / "fleet.toml").write_text(f"[{section}]\nport = {port}\n[{other}]\nport = 0\n")
         assert type_in(tmp_path, "fleet keys init").returncode == 0
+        before = sorted(path.name for path in tmp_path.iterdir())
         done = type_in(tmp_path, "fleet serve --json")
     assert done.returncode == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
     fault = json.loads(done.stderr.splitlines()[-1])["error"]
     assert fault["reason"] == "port_taken"
     assert f"127.0.0.1:{port}" in fault["message"]
