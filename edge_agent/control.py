@@ -105,7 +105,7 @@ def admin_routes(models: Models, slots: Slots) -> Mapping[tuple[str, str], Handl
 
     def history(_: Request) -> Response:
         state = slots.state.models.items()
-        return answer({name: [msgspec.to_builtins(end) for end in model.outcomes] for name, model in sorted(state)})
+        return answer({name: [msgspec.structs.asdict(end) for end in model.outcomes] for name, model in sorted(state)})
 
     async def selftest(_: Request) -> Response:
         return answer(await run_niced(lambda: _selftest(models, slots)))

@@ -45,7 +45,7 @@ class Trial(Slot, frozen=True, kw_only=True):
     soaked_s: float = 0.0
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the update to `sha256` for `rollout` ended. `told`: the report of it is in the outbox."""
 
     sha256: str
