@@ -5,6 +5,7 @@ Importing this package is light; the libraries of the extra `[convert]` are load
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from convert.conversion import Conversion
+
+# onnxruntime's wheels (1.32 at least) tell their maker what is loaded, over the network, unless this is set before the
+# import. A model is its owner's business.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["Options", "convert"]
 
