@@ -12,10 +12,10 @@ import pytest
 SESSION_FILE = ".ses"
 
 
-@pytest.mark.parametrize(("first", "told"), [("", True), ("import convert;", False)], ids=["alone", "with convert"])
+@pytest.mark.parametrize(("first", "told"), [("", True), ("import convert; ", False)], ids=["alone", "with convert"])
 def test_the_runtime_opens_no_telemetry_session(tmp_path: Path, first: str, *, told: bool) -> None:
     # "alone" is the control: without us, the runtime leaves its session file
     environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    code = f"{first} import onnxruntime"
+    code = f"{first}import onnxruntime"
     subprocess.run([sys.executable, "-c", code], env=environ | {"TMPDIR": str(tmp_path)}, check=True)
     assert (tmp_path / SESSION_FILE).exists() is told
