@@ -52,7 +52,7 @@ Announce = Callable[[dict[str, Any]], None]
 def run(config: AgentConfig, announce: Announce) -> None:
     """Run the agent until SIGTERM or SIGINT. `announce` gets its address once it serves.
 
-    Raises Conflict when an agent runs on the data folder already, UsageFault when the port is taken, DeviceFault.
+    Raises Conflict when an agent runs on the data folder already or the port is taken, and DeviceFault.
     """
     with sole_agent(config.data_dir):
         asyncio.run(_run(config, announce))

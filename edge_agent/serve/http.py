@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_agent.serve.connection import Connection, Handler, Shared
 from edge_agent.serve.message import Limits
-from edgekit.errors import UsageFault
+from edgekit.errors import Conflict, EdgekitError, UsageFault
 
 _BACKLOG = 128
 _SOCKET_MODE = 0o660
@@ -52,7 +52,7 @@ class HttpServer:
         return len(self._shared.connections)
 
     async def start(self) -> None:
-        """Listen. Raises UsageFault (`port_taken`, `address_unusable`) saying what to choose instead."""
+        """Listen. Raises Conflict (`port_taken`, `socket_taken`) or UsageFault (`address_unusable`)."""
         loop = asyncio.get_running_loop()
         host, port = self._address.host, self._address.port
         try:
@@ -91,7 +91,7 @@ class HttpServer:
 
     async def _listen_unix(self, path: Path) -> asyncio.Server:
         if path.is_socket() and _answers(path):
-            raise UsageFault(
+            raise Conflict(
                 f"socket {path} is in use by another program: choose another path for the Unix socket",
                 reason="socket_taken",
             )
@@ -120,9 +120,9 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _address_fault(host: str, port: int, error: Exception) -> UsageFault:
+def _address_fault(host: str, port: int, error: Exception) -> EdgekitError:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return UsageFault(
+        return Conflict(
             f"port {port} on {host} is taken: choose another with [http] port (or EDGEKIT_HTTP_PORT), "
             "or stop the program that uses it",
             reason="port_taken",

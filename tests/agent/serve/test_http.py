@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from edge_agent.serve.connection import Handler
 from edge_agent.serve.http import Address, HttpServer
 from edge_agent.serve.message import Limits, Request, Response, answer
-from edgekit.errors import UsageFault
+from edgekit.errors import Conflict, UsageFault
 from tests.support.models import make_bundle
 from tests.support.serving import Live, read_answers, serving
 from tests.support.waiting import wait_for
@@ -283,8 +283,8 @@ def test_stopping_lets_requests_under_way_be_answered() -> None:
             live.connect()
 
 
-def test_a_taken_port_is_a_usage_fault_that_says_what_to_do(live: Live) -> None:
-    with pytest.raises(UsageFault, match=f"port {live.port} on 127.0.0.1 is taken: choose another") as error:
+def test_a_taken_port_is_a_conflict_that_says_what_to_do(live: Live) -> None:
+    with pytest.raises(Conflict, match=f"port {live.port} on 127.0.0.1 is taken: choose another") as error:
         asyncio.run(HttpServer(lambda _: answer({}), Address(port=live.port)).start())
     assert error.value.reason == "port_taken"
 
@@ -303,7 +303,7 @@ def test_the_unix_socket_answers_alike_and_goes_away_at_the_end(tmp_path: Path) 
         connection.connect(str(path))
         connection.sendall(post(ROW))
         assert read_answers(connection, 1)[0][0] == 200
-        with pytest.raises(UsageFault, match="in use"):
+        with pytest.raises(Conflict, match="in use"):
             asyncio.run(HttpServer(lambda _: answer({}), Address(unix_path=path)).start())
         with socket.socket(socket.AF_UNIX) as another:
             another.settimeout(10)

@@ -343,7 +343,7 @@ def test_a_taken_port_is_one_sentence_and_is_not_held_against_a_trial(agent: Age
         agent.config.write_text(text)
         for _ in range(4):
             refused = agent.command("run", "--json")
-            assert refused.returncode == 2
+            assert refused.returncode == 1
             assert json.loads(refused.stderr.splitlines()[-1])["error"]["reason"] == "port_taken"
     agent.start()
     assert agent.serving() == {"pump": "1.1.0"}
