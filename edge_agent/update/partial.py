@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from edgekit import messages
+from edgekit.chunks import chunk_digests
 from edgekit.errors import MessageError
 from edgekit.files import make_folder, read_bounded, sha256_file, sweep_temporaries, write_atomic
 from edgekit.messages import CHUNK_BYTES, ChunkIndex
@@ -40,7 +41,7 @@ class Partials:
     def open(self, sha256: str, index: bytes) -> Partial:
         """The download as far as it came. `index` is the checked chunk index. Raises MessageError, OSError."""
         decoded = messages.decode(index, ChunkIndex)
-        digests = messages.chunk_digests(decoded)
+        digests = chunk_digests(decoded)
         if decoded.sha256 != sha256:
             raise MessageError("the chunk index belongs to another artifact")
         write_atomic(self._folder / f"{sha256}.index", index)

@@ -28,6 +28,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from edgekit import bundle as bundles
 from edgekit import messages
+from edgekit.chunks import index_of
 from edgekit.errors import Conflict, NotFound, TrustError
 from edgekit.files import make_folder, read_bounded, write_atomic
 from edgekit.names import check_model_name
@@ -258,7 +259,7 @@ def _same_or_conflict(release: Release, sha256: str) -> Release:
 
 
 def _custom(bundle: bundles.Bundle, content: bytes, counter: int, min_counter: int) -> ReleaseCustom:
-    index = messages.encode(messages.index_of(content))
+    index = messages.encode(index_of(content))
     return ReleaseCustom(
         model=bundle.manifest.name,
         version=bundle.manifest.version,

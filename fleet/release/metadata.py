@@ -19,6 +19,7 @@ from tuf.api.serialization.json import JSONSerializer
 from edgekit import bundle as bundles
 from edgekit import messages
 from edgekit.bundle import Bundle
+from edgekit.chunks import index_of
 from edgekit.errors import Conflict
 from edgekit.messages import MetadataVersions
 from fleet.release import incoming
@@ -159,7 +160,7 @@ def _changed(row: StoredRelease, item: SignedRelease) -> StoredRelease:
 
 def _check_describes(item: SignedRelease, bundle: Bundle, content: bytes) -> None:
     """What is signed must be what the bundle says; a device would find the difference only after the download."""
-    index = hashlib.sha256(messages.encode(messages.index_of(content))).hexdigest()
+    index = hashlib.sha256(messages.encode(index_of(content))).hexdigest()
     custom, manifest = item.custom, bundle.manifest
     signed = (custom.model, custom.version, custom.expanded_sha256, custom.index_sha256)
     if signed != (manifest.name, manifest.version, manifest.file("model").expanded_sha256, index):

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 
+from edgekit.chunks import index_of
 from edgekit.errors import NotFound, Unreachable
-from edgekit.messages import CHUNK_BYTES, ChunkIndex, encode, index_of
+from edgekit.messages import CHUNK_BYTES, ChunkIndex, encode
 from edgekit.topics import Topics
 from fleet.receive.link import Link, Message
 from fleet.server import Server

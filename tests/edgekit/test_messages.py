@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit import messages
+from edgekit.chunks import chunk_digests, index_of
 from edgekit.errors import MessageError
 from edgekit.topics import DEVICE_LEAVES, Topics
 from tests.support import documents
@@ -46,15 +47,15 @@ def test_another_schema_is_refused() -> None:
 @pytest.mark.parametrize("size", [0, 1, messages.CHUNK_BYTES, messages.CHUNK_BYTES + 1, 3 * messages.CHUNK_BYTES])
 def test_an_index_has_the_digest_of_every_chunk(size: int) -> None:
     content = bytes(size)
-    index = messages.index_of(content)
+    index = index_of(content)
     pieces = [content[start : start + messages.CHUNK_BYTES] for start in range(0, size, messages.CHUNK_BYTES)]
-    assert messages.chunk_digests(index) == [hashlib.sha256(piece).digest() for piece in pieces]
+    assert chunk_digests(index) == [hashlib.sha256(piece).digest() for piece in pieces]
 
 
 def test_an_index_that_does_not_fit_its_size_is_refused() -> None:
     index = messages.ChunkIndex(sha256=documents.SHA256, bytes=10 * messages.CHUNK_BYTES, digests="AAAA")
     with pytest.raises(MessageError, match="does not fit"):
-        messages.chunk_digests(index)
+        chunk_digests(index)
 
 
 def test_the_largest_bundle_s_index_fits_a_message() -> None:

@@ -11,6 +11,7 @@ from edgekit import golden as goldens
 from edgekit import manifest as manifests
 from edgekit import messages as m
 from edgekit import packing
+from edgekit.chunks import index_of
 from edgekit.join import BrokerAccess, Join, TrustAnchor, to_toml
 from edgekit.trust import desired
 from edgekit.trust.keys import encode_server_keys
@@ -180,7 +181,7 @@ def wire_documents() -> dict[str, m.Document]:
         "ack": m.Ack(epoch="e1", seqs=[40, 41]),
         "want": m.Want(sha256=SHA256),
         "server-presence": m.ServerPresence(online=True, session="s1"),
-        "index": m.index_of(bytes(range(256)) * 300),
+        "index": index_of(bytes(range(256)) * 300),
         "index-gone": m.ChunkIndex(sha256=SHA256, gone="no release names it"),
     }
 

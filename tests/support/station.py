@@ -18,6 +18,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
 from edgekit import messages
+from edgekit.chunks import index_of
 from edgekit.join import BrokerAccess, Join, TrustAnchor, to_toml
 from edgekit.messages import Ack, Desired, DesiredModel, Event, Health, Presence, Reported, ServerPresence, Want
 from edgekit.times import rfc3339, utc_now
@@ -166,7 +167,7 @@ class Station:
         release = self.signing.add(bundle, min_counter=min_counter)
         self.publish_metadata()
         self.publish_chunks(bundle, chunks)
-        self.retain(self.topics.index(release.sha256), messages.encode(messages.index_of(bundle)))
+        self.retain(self.topics.index(release.sha256), messages.encode(index_of(bundle)))
         return release
 
     def publish_metadata(self, *, expires: datetime | None = None) -> None:
@@ -176,7 +177,7 @@ class Station:
 
     def publish_chunks(self, bundle: bytes, numbers: Iterable[int] | None = None) -> None:
         """Publish chunks of an artifact."""
-        sha256 = messages.index_of(bundle).sha256
+        sha256 = index_of(bundle).sha256
         for number in range(-(-len(bundle) // messages.CHUNK_BYTES)) if numbers is None else numbers:
             start = number * messages.CHUNK_BYTES
             self.retain(self.topics.chunk(sha256, number), bundle[start : start + messages.CHUNK_BYTES])

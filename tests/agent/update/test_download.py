@@ -17,6 +17,7 @@ from edge_agent.update.state import Target
 from edge_agent.update.table import Event, Happened
 from edge_agent.update.threads import DiskThread
 from edgekit import messages
+from edgekit.chunks import index_of
 from edgekit.messages import CHUNK_BYTES, ChunkIndex, Presence
 from edgekit.topics import Topics
 from tests.support.broker import Broker
@@ -25,7 +26,7 @@ from tests.support.waiting import wait_for
 
 CONTENT = random.Random(7).randbytes(20 * CHUNK_BYTES + 123)
 CHUNKS = 21
-INDEX = messages.index_of(CONTENT)
+INDEX = index_of(CONTENT)
 SECTION = UpdateSection(chunk_timeout_s=0.2, stall_limit_s=2.0, chunk_window=4)
 
 Run = Callable[[Download], Awaitable[Happened]]
@@ -39,7 +40,7 @@ def target() -> Target:
         bytes=INDEX.bytes,
         counter=1,
         rollout="r1",
-        index_sha256=messages.index_of(messages.encode(INDEX)).sha256,
+        index_sha256=index_of(messages.encode(INDEX)).sha256,
     )
 
 
@@ -153,7 +154,7 @@ def test_going_in_the_middle_ends_it_too(device: Device, station: Station) -> No
 
 def test_an_index_that_is_not_the_signed_one_is_not_followed(device: Device, station: Station) -> None:
     station.publish_chunks(CONTENT)
-    publish_index(station, messages.index_of(CONTENT + b"more"))
+    publish_index(station, index_of(CONTENT + b"more"))
     happened, download = device.run(whole)
     assert happened.reason == "download_stalled"
     assert download.progress.fetched == 0
