@@ -18,8 +18,8 @@ DESIRED_KEY_TARGET = "keys/desired.json"
 class ReleaseCustom(msgspec.Struct, frozen=True, kw_only=True):
     """The `custom` field of a release's TUF target.
 
-    `counter` rises with every release of a model. `min_counter`: a device that saw this signed never again runs a
-    release with a lower counter. `expanded_sha256`: the model file that runs. `index_sha256`: the chunk index.
+    `counter` rises with every release of a model. `min_counter`: a device that saw this signed never again installs a
+    release with a lower counter; what it runs already goes on serving, for a device must not fall silent. `expanded_sha256`: the model file that runs. `index_sha256`: the chunk index.
     """
 
     model: str

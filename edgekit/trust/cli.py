@@ -101,7 +101,7 @@ def init(
 @click.option(
     "--min-counter",
     type=click.IntRange(min=0),
-    help="Devices that see this never again run a release of this model with a lower counter.",
+    help="Devices that see this never again install a release of this model with a lower counter.",
 )
 @console.json_option
 def add(
