@@ -19,7 +19,8 @@ class ReleaseCustom(msgspec.Struct, frozen=True, kw_only=True):
     """The `custom` field of a release's TUF target.
 
     `counter` rises with every release of a model. `min_counter`: a device that saw this signed never again installs a
-    release with a lower counter; what it runs already goes on serving, for a device must not fall silent. `expanded_sha256`: the model file that runs. `index_sha256`: the chunk index.
+    release with a lower counter; what it runs already goes on serving, for a device must not fall silent.
+    `expanded_sha256`: the model file that runs. `index_sha256`: the chunk index.
     """
 
     model: str
