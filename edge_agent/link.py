@@ -116,7 +116,8 @@ class Link:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.watch(topic, lambda payload: answer.set_result(payload) if payload and not answer.done() else None)
         try:
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         except TimeoutError:
             return None
         finally:

@@ -159,7 +159,8 @@ class Reporter:
         """Send what waits and delete what is acknowledged, for ever."""
         while True:
             try:
-                await asyncio.wait_for(self._woken.wait(), _RESEND_S)
+                async with asyncio.timeout(_RESEND_S):
+                    await self._woken.wait()
             except TimeoutError:
                 pass  # time to look whether something must be sent again
             self._woken.clear()

@@ -46,7 +46,8 @@ class Shared:
         self._emptied.clear()
         if self.connections and timeout_s > 0:
             try:
-                await asyncio.wait_for(self._emptied.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._emptied.wait()
             except TimeoutError:
                 return
 

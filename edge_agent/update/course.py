@@ -220,7 +220,8 @@ class Course:
         pause_s = backoff_s(self._waits, self._shop.section.retry_min_s, self._shop.section.retry_max_s)
         self._waits += 1
         try:
-            await asyncio.wait_for(self._nudged.wait(), pause_s)
+            async with asyncio.timeout(pause_s):
+                await self._nudged.wait()
         except TimeoutError:
             pass  # the usual end of a wait
         return Happened(Event.READY)

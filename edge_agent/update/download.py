@@ -217,7 +217,8 @@ class _Window:
                 return number, self._here.pop(number)
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), self._until_due_s())
+                async with asyncio.timeout(self._until_due_s()):
+                    await self._arrived.wait()
             except TimeoutError:
                 if self._give_up_overdue():
                     return None

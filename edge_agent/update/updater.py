@@ -160,7 +160,8 @@ class Updater:
     async def _wait_for_better(self, waits: int) -> None:
         section = self._shop.section
         try:
-            await asyncio.wait_for(self._woken.wait(), backoff_s(waits, section.retry_min_s, section.retry_max_s))
+            async with asyncio.timeout(backoff_s(waits, section.retry_min_s, section.retry_max_s)):
+                await self._woken.wait()
         except TimeoutError:
             self._woken.set()
 

@@ -60,10 +60,12 @@ class Device:
         will = Will(topics.device("pump-1", "presence"), absent)
         link = Link(self.broker.access, "edgekit-default-pump-1", will, LinkSection(retry_min_s=0.05, retry_max_s=0.2))
         link.start(LinkEvents(up.set, lambda: None))
-        await asyncio.wait_for(up.wait(), 10)
+        async with asyncio.timeout(10):
+            await up.wait()
         download = Download(Source(link, topics, "pump-1", section), Partials(self.folder), target(), disk)
         try:
-            return await asyncio.wait_for(work(download), 30), download
+            async with asyncio.timeout(30):
+                return await work(download), download
         finally:
             await link.stop(absent, 2)
             disk.close()

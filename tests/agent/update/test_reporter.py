@@ -221,3 +221,19 @@ def test_acknowledgements_of_another_epoch_delete_nothing_and_repeat_nothing(
     wait_for(lambda: len(station.received.health) >= before + 2, 10, "more reports")
     assert set(times_received(station).values()) == {1}
     assert agent.status()["outbox"]["queued"] >= len(times_received(station))
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_delivery_that_is_canceled_as_it_wakes_ends(device: Device, turns: int) -> None:
+    # with asyncio.wait_for, Python 3.11 loses the cancellation for some number of turns, and a stop waits for ever
+    async def cancel_as_it_wakes() -> None:
+        delivering = asyncio.create_task(device.reporter.deliver())
+        await asyncio.sleep(0.01)
+        device.reporter._woken.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        delivering.cancel()
+        done, _ = await asyncio.wait([delivering], timeout=5)
+        assert done
+
+    run(cancel_as_it_wakes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -68,7 +69,14 @@ class Mosquitto:
 
     def start(self) -> Mosquitto:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        wait_for(self._listens)
         return self
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "mosquitto ended by itself"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
         assert self._process is not None
@@ -165,7 +173,7 @@ def serving(config: FleetConfig) -> Iterator[Running]:
 
 
 def wait_for(holds: Callable[[], object]) -> None:
-    """Wait until it is true of the database."""
+    """Wait until it is true."""
     deadline = time.monotonic() + WITHIN_S
     while not holds():
         assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s"
