@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from edge_agent.serve.message import Limits, Request, Response, fault
-from edge_agent.serve.receiver import Receiver
+from edge_agent.serve.receiver import KnownHeads, Receiver
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
 
@@ -27,6 +27,7 @@ class Shared:
         self.handler = handler
         self.limits = limits
         self.connections: set[Connection] = set()
+        self.known_heads = KnownHeads()
         self.stopping = False
         self._emptied = asyncio.Event()
 
@@ -58,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._shared = shared
         self._limits = shared.limits
         self._now = asyncio.get_running_loop().time
-        self._receiver = Receiver(shared.limits, self._request_begun, self._body_expected)
+        self._receiver = Receiver(shared.limits, shared.known_heads, self._request_begun, self._body_expected)
         self._waiting = self._receiver.received
         self._task: asyncio.Task[None] | None = None
         self._writable = True

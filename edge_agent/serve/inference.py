@@ -126,8 +126,9 @@ class _BoundRow:
     def __init__(
         self, session: Any, binding: Any, buffers: Sequence[Any], packer: struct.Struct, form: AnswerForm
     ) -> None:
-        self._session, self._binding, self._packer, self._form = session, binding, packer, form
-        self._taken, *self._given = buffers
+        self._session, self._binding, self._packer = session, binding, packer
+        self._taken, *given = buffers
+        self._read = form.view(given)
         self._lock = threading.Lock()
 
     @classmethod
@@ -156,7 +157,7 @@ class _BoundRow:
         with self._lock:
             self._packer.pack_into(self._taken, 0, *row)
             self._session.run_with_iobinding(self._binding)
-            return self._form.read(self._given)
+            return self._read()
 
 
 def trim_heap() -> None:
