@@ -56,26 +56,26 @@ class Counters:
         self._returned: list[ModelHealth] = []
         self._lock = threading.Lock()
 
-    def count(self, identity: Identity, outcome: str, *, rows: int = 0, elapsed_us: int = 0) -> None:
-        """One request to the model (name, version, sha256). `outcome` is `ok`, `client_error` or `server_error`; only
-        answered requests have rows and a latency.
+    def count(self, identity: Identity, outcome: str, *, rows: int = 0, elapsed_us: int = 0, requests: int = 1) -> None:
+        """Requests to the model (name, version, sha256) that together held so many rows and took `elapsed_us` each.
+        `outcome` is `ok`, `client_error` or `server_error`; only answered requests have rows and a latency.
         """
         with self._lock:
             tally = self._since.get(identity)
             if tally is None:
                 tally = self._since[identity] = _Tally()
             if outcome == "ok":
-                tally.ok += 1
+                tally.ok += requests
                 tally.rows += rows
-                tally.n += 1
-                tally.sum_us += elapsed_us
+                tally.n += requests
+                tally.sum_us += elapsed_us * requests
                 tally.max_us = max(tally.max_us, elapsed_us)
                 index = bucket(elapsed_us)
-                tally.buckets[index] = tally.buckets.get(index, 0) + 1
+                tally.buckets[index] = tally.buckets.get(index, 0) + requests
             elif outcome == "client_error":
-                tally.client_error += 1
+                tally.client_error += requests
             else:
-                tally.server_error += 1
+                tally.server_error += requests
 
     def take(self) -> list[ModelHealth]:
         """The counts since the last `take`, by model version, and begin anew."""

@@ -51,15 +51,15 @@ class Answers:
             return None
         return [dict(zip(self._form.class_names, entry, strict=False)) for entry in column]
 
-    def single(self) -> dict[str, object]:
+    def single(self, row: int = 0) -> dict[str, object]:
         """The answer to one row, as `POST /predict` shapes it."""
         columns, form = self.columns, self._form
-        entry = columns[form.main][0]
+        entry = columns[form.main][row]
         shaped: dict[str, object] = {"prediction": entry[0] if form.unwrap else entry}
         if form.share_place is not None:
-            shaped["probabilities"] = dict(zip(form.class_names, columns[form.share_place][0], strict=False))
+            shaped["probabilities"] = dict(zip(form.class_names, columns[form.share_place][row], strict=False))
         if form.score_place is not None:
-            score = columns[form.score_place][0]
+            score = columns[form.score_place][row]
             shaped["score"] = score[0] if len(score) == 1 else score
         return shaped
 
@@ -99,7 +99,8 @@ class AnswerForm:
         labels = [output.role == "label" for output in self.outputs]
         views = [array.reshape(-1) if label else array for array, label in zip(flat, labels, strict=True)]
         natives = [_native_labels(output) if output.role == "label" else None for output in self.outputs]
-        plain = [view.tolist for view in views]
+        # A memoryview's tolist is the shorter way to the same Python numbers.
+        plain: list[Callable[[], list[Any]]] = [view.data.tolist for view in views]
         if not any(natives):
             return lambda: Answers(self, [values() for values in plain])
         reading = list(zip(self._readers, views, strict=True))

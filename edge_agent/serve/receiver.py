@@ -15,7 +15,6 @@ import httptools
 
 from edge_agent.serve.message import Limits, Request, Response, fault
 
-
 _HEAD_END = b"\r\n\r\n"
 _KNOWN_HEAD_BYTES = 1 << 10
 _KNOWN_HEADS = 256
