@@ -29,8 +29,10 @@ class Together(Protocol):
     def __call__(self, request: Request) -> Result:
         """As any handler."""
 
-    def together(self, requests: Sequence[Request]) -> list[Result]:
-        """One result a request, in their order. Each is what the handler would have given for that request alone."""
+    def together(self, requests: Sequence[Request]) -> list[Response | None]:
+        """What the handler would have given for each request alone, in their order; None: ask for that one alone.
+        Nothing that must not happen twice may happen here.
+        """
 
 
 class Shared:
@@ -66,19 +68,17 @@ class Shared:
 
     def _end_turn(self) -> None:
         assert self._together is not None
-        turn, self._turn = self._turn, []
-        asked = [(connection, request) for connection in turn if (request := connection.take()) is not None]
-        results: Sequence[Result | None] = [None] * len(asked)
-        if len(asked) > 1:
+        turn, self._turn = [(connection, connection.take()) for connection in self._turn], []
+        requests = [request for _, request in turn if request is not None]
+        responses: Sequence[Response | None] = [None] * len(requests)
+        if len(requests) > 1:
             try:
-                results = self._together.together([request for _, request in asked])
+                responses = self._together.together(requests)
             except Exception:  # noqa: BLE001 - as in Connection._handle: each is then asked alone, and told its own fault
                 _LOG.exception("requests could not be answered together")
-        for (connection, request), result in zip(asked, results, strict=True):
-            connection.work((request, result))
-        if len(asked) < len(turn):
-            for connection in turn:
-                connection.work()
+        given = iter(responses)
+        for connection, request in turn:
+            connection.work(None if request is None else (request, next(given)))
 
     def leave(self, connection: Connection) -> None:
         """The connection is gone."""
@@ -185,8 +185,8 @@ class Connection(asyncio.Protocol):
         if self._task is None and not self._waiting:
             self._transport.write(_CONTINUE)
 
-    def work(self, taken: tuple[Request, Result | None] | None = None) -> None:
-        """Answer what was taken, with its result if there is one, then what waits, as far as the handler and the peer
+    def work(self, taken: tuple[Request, Response | None] | None = None) -> None:
+        """Answer what was taken, with its response if there is one, then what waits, as far as the handler and the peer
         keep up; write all of it at once.
         """
         written: list[bytes] = []
@@ -203,9 +203,8 @@ class Connection(asyncio.Protocol):
             self._write(written[0] if len(written) == 1 else b"".join(written))
         self._after_work()
 
-    def _answer(self, request: Request, result: Result | None, written: list[bytes]) -> None:
-        if result is None:
-            result = self._handle(request)
+    def _answer(self, request: Request, response: Response | None, written: list[bytes]) -> None:
+        result = response or self._handle(request)
         if isinstance(result, Response):
             written.append(self._encode(request, result))
         else:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from edge_agent.serve.answering import Answering, Meter, NoModel
-from edge_agent.serve.connection import Handler, Result
+from edge_agent.serve.connection import Handler
 from edge_agent.serve.message import JSON, Request, Response, answer, fault
 from edge_agent.serve.models import Models
 from edge_agent.serve.openapi import document
@@ -62,16 +62,16 @@ class Routes:
             return _told(error, request)
         return result if isinstance(result, Response) else _guarded(result, request)
 
-    def together(self, requests: Sequence[Request]) -> list[Result]:
-        """The same answers, those to single rows for the model without a name from as few runs as possible."""
-        ready: dict[int, Response] = {}
+    def together(self, requests: Sequence[Request]) -> list[Response | None]:
+        """The answers to single rows for the model without a name, from as few runs as possible."""
+        responses: list[Response | None] = [None] * len(requests)
+        places = [place for place, request in enumerate(requests) if _is_plain_prediction(request)]
         predictor = self._models.get()
-        if predictor is not None:
-            lane = [place for place, request in enumerate(requests) if _is_plain_prediction(request)]
-            if len(lane) > 1:
-                found = self._answering.together(predictor, [requests[place].body for place in lane])
-                ready = {place: given for place, given in zip(lane, found, strict=True) if given is not None}
-        return [ready.get(place) or self(request) for place, request in enumerate(requests)]
+        if predictor is not None and len(places) > 1:
+            given = self._answering.together(predictor, [requests[place].body for place in places])
+            for place, response in zip(places, given, strict=True):
+                responses[place] = response
+        return responses
 
     def close(self) -> None:
         """No more requests will come."""
