@@ -51,6 +51,18 @@ class Answers:
             return None
         return [dict(zip(self._form.class_names, entry, strict=False)) for entry in column]
 
+    def single(self, row: int = 0) -> dict[str, object]:
+        """The answer to one row, as `POST /predict` shapes it."""
+        columns, form = self.columns, self._form
+        entry = columns[form.main][row]
+        shaped: dict[str, object] = {"prediction": entry[0] if form.unwrap else entry}
+        if form.share_place is not None:
+            shaped["probabilities"] = dict(zip(form.class_names, columns[form.share_place][row], strict=False))
+        if form.score_place is not None:
+            score = columns[form.score_place][row]
+            shaped["score"] = score[0] if len(score) == 1 else score
+        return shaped
+
     def scores(self) -> list[Answer] | None:
         """The score beside a label, one a row, for detectors that give it."""
         column = self.of("score")
@@ -72,11 +84,27 @@ class AnswerForm:
         self.unwrap = main.role in ("value", "score") and main.width == 1
         shares = manifest.outputs[self.places["probabilities"]] if "probabilities" in self.places else None
         self.class_names = [spell_class(value) for value in (shares.classes or ())] if shares else []
+        self.share_place = self.places.get("probabilities") if self.class_names else None
+        score = self.places.get("score")
+        self.score_place = None if score == self.main else score
         self._readers = [_reader(output) for output in manifest.outputs]
 
     def read(self, arrays: Sequence[NDArray[Any]]) -> Answers:
         """Answers from the graph's output arrays, in the manifest's order."""
         return Answers(self, [read(array) for read, array in zip(self._readers, arrays, strict=True)])
+
+    def view(self, arrays: Sequence[NDArray[Any]]) -> Callable[[], Answers]:
+        """`read` of these same arrays, to be called whenever something else was written into them."""
+        flat = [array.reshape(len(array), -1) for array in arrays]
+        labels = [output.role == "label" for output in self.outputs]
+        views = [array.reshape(-1) if label else array for array, label in zip(flat, labels, strict=True)]
+        natives = [_native_labels(output) if output.role == "label" else None for output in self.outputs]
+        # A memoryview's tolist is the shorter way to the same Python numbers.
+        plain: list[Callable[[], list[Any]]] = [view.data.tolist for view in views]
+        if not any(natives):
+            return lambda: Answers(self, [values() for values in plain])
+        reading = list(zip(self._readers, views, strict=True))
+        return lambda: Answers(self, [read(view) for read, view in reading])
 
 
 def spell_class(value: object) -> str:

@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.serve.connection import Connection, Handler, Shared
+from edge_agent.serve.connection import Connection, Handler, Shared, Together
 from edge_agent.serve.message import Limits
 from edgekit.errors import Conflict, EdgekitError, UsageFault
 
@@ -35,7 +35,7 @@ class Address:
 class HttpServer:
     """Serves `handler` until `stop`. Everything happens on the loop that `start` ran on."""
 
-    def __init__(self, handler: Handler, address: Address, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler | Together, address: Address, limits: Limits | None = None) -> None:
         self._address = address
         self._shared = Shared(handler, limits or Limits())
         self._servers: list[asyncio.Server] = []

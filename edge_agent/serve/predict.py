@@ -13,7 +13,8 @@ from edge_agent.serve.rows import Batch
 
 def predict(answering: Answering, request: Request, name: str | None = None) -> Response | Awaitable[Response]:
     """Answer with the model of that name, or with the only one."""
-    return answering.answer(answering.find(name), request, _read, _shape)
+    predictor = answering.find(name)
+    return answering.at_once(predictor, request.body) or answering.answer(predictor, request, _read, _shape)
 
 
 def _read(predictor: Predictor, body: bytes) -> Batch:
@@ -21,15 +22,13 @@ def _read(predictor: Predictor, body: bytes) -> Batch:
 
 
 def _shape(predictor: Predictor, batch: Batch, answers: Answers) -> dict[str, object]:
+    if not batch.many:
+        return answers.single() | {"model": predictor.label}
     predictions, shares, scores = answers.predictions(), answers.probabilities(), answers.scores()
-    shaped: dict[str, object] = {}
-    if batch.many:
-        shaped["predictions"] = predictions
-    else:
-        shaped["prediction"] = predictions[0]
+    shaped: dict[str, object] = {"predictions": predictions}
     if shares is not None:
-        shaped["probabilities"] = shares if batch.many else shares[0]
+        shaped["probabilities"] = shares
     if scores is not None:
-        shaped["scores" if batch.many else "score"] = scores if batch.many else scores[0]
+        shaped["scores"] = scores
     shaped["model"] = predictor.label
     return shaped

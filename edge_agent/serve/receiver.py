@@ -1,17 +1,40 @@
 """Bytes become requests, within the limits: the parser's side of a connection.
 
 httptools parses; what is counted here is what it would otherwise keep without end. A request over a limit becomes a
-refusal in its place, and nothing after it is read.
+refusal in its place, and nothing after it is read. Clients send the same head again and again: one that httptools has
+read is known by its bytes, and is not parsed anew.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import httptools
 
 from edge_agent.serve.message import Limits, Request, Response, fault
+
+_HEAD_END = b"\r\n\r\n"
+_KNOWN_HEAD_BYTES = 1 << 10
+_KNOWN_HEADS = 256
+# A head with one of these does not say by itself where its request ends, or asks for something beside the answer.
+_NEVER_KNOWN = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+
+
+class KnownHeads:
+    """Heads of POST requests that were read whole before, by their bytes. At most `_KNOWN_HEADS`; then anew."""
+
+    def __init__(self) -> None:
+        self.found: dict[bytes, tuple[int, Request]] = {}
+
+    def learn(self, head: bytes, request: Request) -> None:
+        """Keep what `head` means, unless the meaning may depend on more than these bytes."""
+        if request.method != "POST" or not request.keep_alive or not _NEVER_KNOWN.isdisjoint(request.headers):
+            return
+        if len(self.found) >= _KNOWN_HEADS:
+            self.found.clear()
+        self.found[head] = len(request.body), replace(request, body=b"")
 
 
 class _Refused(Exception):
@@ -40,19 +63,28 @@ class _Draft:
 class Receiver:
     """The parser's callbacks: builds requests and keeps their limits."""
 
-    def __init__(self, limits: Limits, begun: Callable[[], None], expected: Callable[[], None]) -> None:
+    def __init__(
+        self, limits: Limits, known: KnownHeads, begun: Callable[[], None], expected: Callable[[], None]
+    ) -> None:
         self.draft: _Draft | None = None
         self.received: deque[Request | Response] = deque()
         self._limits = limits
+        self._known = known
+        self._head = b""
         self._begun = begun
         self._expected = expected
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> bool:
         """Take bytes in; what they complete is in `received`. False when nothing more shall be read."""
+        if self.draft is None:
+            taken = self._take_known(data)
+            if taken == len(data):
+                return True
+            data = data[taken:]
         try:
             self._check_raw(len(data))
-            self._parser.feed_data(data)
+            self._parse(data)
         except httptools.HttpParserUpgrade:
             # RFC 9110 §7.8: an offer to change protocols may be ignored. The parser cannot go on after it, though.
             if self.received and isinstance(self.received[-1], Request):
@@ -70,6 +102,33 @@ class Receiver:
             self.received.append(fault(400, f"this is not an HTTP/1.1 request ({error})"))
             return False
         return True
+
+    def _take_known(self, data: bytes) -> int:
+        """Take the whole requests at the beginning of `data` whose heads are known; returns where they end."""
+        start, found = 0, self._known.found
+        while (end := data.find(_HEAD_END, start, start + _KNOWN_HEAD_BYTES) + 4) >= 4:
+            known = found.get(data[start:end])
+            if known is None:
+                break
+            body_bytes, head = known
+            if len(data) < end + body_bytes:
+                break
+            start = end + body_bytes
+            self.received.append(
+                Request(head.method, head.path, head.query, head.headers, data[end:start], head.keep_alive)
+            )
+        return start
+
+    def _parse(self, data: bytes) -> None:
+        end = data.find(_HEAD_END, 0, _KNOWN_HEAD_BYTES) + 4 if self.draft is None else 0
+        if end < 4:
+            self._parser.feed_data(data)
+            return
+        self._parser.feed_data(data[:end])
+        if self.draft is not None and self.draft.head_done:
+            self._head = data[:end]  # these bytes, from a clean beginning, are exactly one head
+        if end < len(data):
+            self._parser.feed_data(data[end:])
 
     def on_message_begin(self) -> None:
         self.draft = _Draft()
@@ -107,16 +166,18 @@ class Receiver:
         draft, self.draft = self.draft, None
         assert draft is not None
         path, _, query = _origin_form(draft.url).partition(b"?")
-        self.received.append(
-            Request(
-                method=self._parser.get_method().decode("latin-1"),
-                path=path.decode("latin-1"),
-                query=query.decode("latin-1"),
-                headers=draft.headers,
-                body=draft.body[0] if len(draft.body) == 1 else b"".join(draft.body),
-                keep_alive=self._parser.should_keep_alive(),
-            )
+        request = Request(
+            method=self._parser.get_method().decode("latin-1"),
+            path=path.decode("latin-1"),
+            query=query.decode("latin-1"),
+            headers=draft.headers,
+            body=draft.body[0] if len(draft.body) == 1 else b"".join(draft.body),
+            keep_alive=self._parser.should_keep_alive(),
         )
+        self.received.append(request)
+        if self._head:
+            self._known.learn(self._head, request)
+            self._head = b""
 
     def _count_head(self, count: int) -> None:
         assert self.draft is not None

@@ -54,6 +54,10 @@ class RowReader:
         """One row or a list of rows. Raises MessageError when it is not JSON, RowsRefused when it does not fit."""
         return self._fast.read(body) or self.from_values(parse_json(body))
 
+    def one_from_json(self, body: bytes) -> Row | None:
+        """The row of a body that is one object with nothing unusual about it; None: ask `from_json`."""
+        return self._fast.read_one(body)
+
     def from_values(self, value: object) -> Batch:
         """The same from parsed JSON or Python values: a mapping, a list of cells, or a list of either; a missing cell
         is None or NaN. Raises RowsRefused.
@@ -108,6 +112,7 @@ def parse_json(body: bytes) -> object:
 
 
 _ANY = msgspec.json.Decoder(float_hook=float)
+_ASTUPLE = msgspec.structs.astuple
 
 
 class _FastReader:
@@ -133,8 +138,17 @@ class _FastReader:
         self._lists = msgspec.json.Decoder(list[listed]).decode  # type: ignore[valid-type]
         self._reorder = _reordering(columns, in_order)
         self._fills = tuple(column.fill for column in columns)
-        self._nullable = any(fill is not None for fill in self._fills)
         self._closed = [(place, column.allowed) for place, column in enumerate(columns) if column.allowed is not None]
+        self._checked = bool(self._closed) or any(fill is not None for fill in self._fills)
+
+    def read_one(self, body: bytes) -> Row | None:
+        try:
+            row: tuple[Any, ...] = _ASTUPLE(self._object(body))
+        except (ValueError, RecursionError):
+            return None
+        if not self._checked:
+            return row
+        return self._filled(row) if self._known(row) else None
 
     def read(self, body: bytes) -> Batch | None:
         head = body[:16].lstrip()
@@ -153,7 +167,7 @@ class _FastReader:
             return None
 
     def _batch(self, rows: list[Any], *, many: bool) -> Batch | None:
-        if self._nullable or self._closed:
+        if self._checked:
             if not all(self._known(row) for row in rows):
                 return None
             rows = [self._filled(row) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,26 +64,37 @@ def serving(
         predictor = predictor_of(content)
         models.swap(predictor.manifest.name, predictor)
     routes = Routes(models, Surroundings(counters, _status, lambda: b"", extra or {}))
+    try:
+        with on_a_loop(lambda: HttpServer(routes, Address(unix_path=unix_path), limits), models, counters) as live:
+            yield live
+    finally:
+        routes.close()
+
+
+@contextmanager
+def on_a_loop(
+    make: Callable[[], HttpServer], models: Models | None = None, counters: Counters | None = None
+) -> Iterator[Live]:
+    """The server, on an event loop in a thread, until the block ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        server = asyncio.run_coroutine_threadsafe(_started(routes, limits, unix_path), loop).result(20)
-        live = Live(server.port, models, counters, loop, server)
+        server = asyncio.run_coroutine_threadsafe(_started(make), loop).result(20)
+        live = Live(server.port, models or Models(), counters or Counters(), loop, server)
         try:
             yield live
         finally:
             live.stop(0.0)
     finally:
-        routes.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(20)
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
 
-async def _started(routes: Routes, limits: Limits | None, unix_path: Path | None) -> HttpServer:
-    server = HttpServer(routes, Address(unix_path=unix_path), limits)
+async def _started(make: Callable[[], HttpServer]) -> HttpServer:
+    server = make()
     await server.start()
     return server
 

@@ -79,13 +79,25 @@ def test_what_was_put_back_comes_again_and_totals_know_it_once() -> None:
     assert [model.requests.ok for model in before] == [2, 1]
 
 
+def test_a_single_row_is_counted_alike_either_way() -> None:
+    one, other = Counters(), Counters()
+    for elapsed_us in (5, 30, 30, 31, 70_000):
+        one.count(("pump", "1.0.0", "a" * 64), "ok", rows=1, elapsed_us=elapsed_us)
+        other.count_single(("pump", "1.0.0", "a" * 64), elapsed_us)
+    assert one.take() == other.take()
+    assert one.totals() == other.totals()
+
+
 def test_counting_from_threads_loses_nothing() -> None:
     counters = Counters()
     taken: list[ModelHealth] = []
 
     def count() -> None:
         for number in range(2000):
-            counters.count(("pump", "1.0.0", "a" * 64), "ok", rows=1, elapsed_us=number)
+            if number % 2:
+                counters.count(("pump", "1.0.0", "a" * 64), "ok", rows=1, elapsed_us=number)
+            else:
+                counters.count_single(("pump", "1.0.0", "a" * 64), number)
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
