@@ -6,65 +6,61 @@ float64: where its rows arrive as float64, thresholds and sums stay so.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from convert.export.ensemble import Forest
 from convert.export.refusal import NotExportable
-from convert.export.trees import Categories, Tree, boosted, categories_of, grown, round_down, round_nearest
-from convert.export.writer import DOUBLE, FLOAT, INT64, Writer
+from convert.export.trees import Categories, Reals, Tree, boosted, categories_of, grown, round_down, round_nearest
+from convert.export.writer import DOUBLE, FLOAT, Writer
 
 
 def classify(writer: Writer, *, missing: bool) -> None:
-    """Label and probabilities."""
-    raw, element = _raw(writer, missing=missing)
-    if len(writer.model.classes_) == 2:
-        _binary(writer, raw, element)
-        return
-    writer.finish_label(writer.node("ArgMax", raw, axis=1, keepdims=0))
+    """Label and probabilities. Of two classes the first one's sum is 0, and softmax is then the logistic function."""
+    model = writer.model
+    binary = len(model.classes_) == 2
+    hist = hasattr(model, "_predictors")
+    trees, baseline = (_hist if hist else _classic)(model)
+    if binary:
+        scale = 2.0 if getattr(model, "loss", "") == "exponential" else 1.0  # scikit-learn: expit(2 × raw)
+        trees = [replace(tree, target=tree.target + 1, weight=tree.weight * scale) for tree in trees]
+        baseline = np.array([0.0, baseline.item() * scale])
+    raw, element = _summed(writer, _started(trees, baseline), baseline.size, missing=missing)
+    # A tie is the first class to HistGradientBoosting and the second one to gradient boosting of two classes.
+    label = writer.node("ArgMax", raw, axis=1, keepdims=0, select_last_index=int(binary and not hist))
+    writer.finish_label(label)
     writer.finish(1, writer.cast(writer.node("Softmax", raw, axis=1), writer.output_type(1), element))
 
 
-def _binary(writer: Writer, raw: str, element: int) -> None:
-    # A raw value of exactly 0 is the first class to one of them and the second class to the other.
-    hist = isinstance(writer.model, HistGradientBoostingClassifier)
-    positive = writer.node("Greater" if hist else "GreaterOrEqual", raw, _number(writer, 0.0, element))
-    place = writer.node("Squeeze", writer.cast(positive, INT64), writer.constant(np.array([1])))
-    writer.finish_label(place)
-    if getattr(writer.model, "loss", "") == "exponential":
-        raw = writer.node("Mul", raw, _number(writer, 2.0, element))
-    share = writer.node("Sigmoid", raw)
-    rest = writer.node("Sub", _number(writer, 1.0, element), share)
-    writer.finish(1, writer.cast(writer.node("Concat", rest, share, axis=1), writer.output_type(1), element))
+def _started(trees: list[Tree], baseline: Reals) -> list[Tree]:
+    """The baseline moved into the first turn's trees: one operator less. Log-odds are small enough for that."""
+    turn = len(np.unique([tree.target[0] for tree in trees]))
+    first = [replace(tree, weight=tree.weight + baseline[tree.target[0]]) for tree in trees[:turn]]
+    return first + trees[turn:]
 
 
 def regress(writer: Writer, *, missing: bool) -> None:
     """The value; its logarithm is what Poisson and gamma losses sum."""
-    raw, element = _raw(writer, missing=missing)
+    trees, baseline = (_hist if hasattr(writer.model, "_predictors") else _classic)(writer.model)
+    raw, element = _summed(writer, trees, 1, missing=missing)
+    raw = writer.node("Add", raw, writer.constant(baseline.astype(_numpy(element))))
     if getattr(writer.model, "loss", "") in ("poisson", "gamma"):
         raw = writer.node("Exp", raw)
     writer.finish(0, writer.cast(raw, writer.output_type(0), element))
 
 
-def _raw(writer: Writer, *, missing: bool) -> tuple[str, int]:
-    """The sums with the baseline, [rows, k], and their element type."""
-    model = writer.model
-    hist = hasattr(model, "_predictors")
+def _summed(writer: Writer, trees: list[Tree], targets: int, *, missing: bool) -> tuple[str, int]:
+    """The sums [rows, targets] and their element type."""
+    hist = hasattr(writer.model, "_predictors")
     element = DOUBLE if hist and writer.input_type != FLOAT else FLOAT
     rows = writer.cast(writer.input, element, writer.input_type)
     if hist:
-        categories = categories_of(model)
-        rows = _numbered(writer, rows, categories, element)
-        trees = [boosted(tree, k, categories) for turn in model._predictors for k, tree in enumerate(turn)]
-        baseline = np.asarray(model._baseline_prediction)
-    else:
-        trees, baseline = _classic(model)
+        rows = _numbered(writer, rows, categories_of(writer.model), element)
     splits = [_split(tree, element, hist=hist) for tree in trees]
-    sums = writer.trees(rows, Forest(trees, splits, baseline.size, missing))
-    return writer.node("Add", sums, writer.constant(baseline.reshape(1, -1).astype(_numpy(element)))), element
+    return writer.trees(rows, Forest(trees, splits, targets, missing)), element
 
 
 def _numbered(writer: Writer, rows: str, categories: Categories, element: int) -> str:
@@ -87,7 +83,13 @@ def _split(tree: Tree, element: int, *, hist: bool) -> Any:
     return round_nearest(tree.threshold) if hist else round_down(tree.threshold)
 
 
-def _classic(model: Any) -> tuple[list[Tree], Any]:
+def _hist(model: Any) -> tuple[list[Tree], Reals]:
+    categories = categories_of(model)
+    trees = [boosted(tree, k, categories) for turn in model._predictors for k, tree in enumerate(turn)]
+    return trees, np.ravel(model._baseline_prediction)
+
+
+def _classic(model: Any) -> tuple[list[Tree], Reals]:
     if not (isinstance(model.init_, DummyClassifier | DummyRegressor) or model.init_ == "zero"):
         raise NotExportable("it starts from another model (init=…)")
     baseline = model._raw_predict_init(np.zeros((1, model.n_features_in_), dtype=np.float32))
@@ -96,11 +98,7 @@ def _classic(model: Any) -> tuple[list[Tree], Any]:
         for turn in model.estimators_
         for k, each in enumerate(turn)
     ]
-    return trees, baseline
-
-
-def _number(writer: Writer, value: float, element: int) -> str:
-    return writer.constant(np.array([value], dtype=_numpy(element)))
+    return trees, np.ravel(baseline)
 
 
 def _numpy(element: int) -> type[Any]:

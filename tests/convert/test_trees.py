@@ -80,6 +80,15 @@ def assert_same(model: Any, done: Conversion, rows: pd.DataFrame) -> None:
     assert np.abs(got.numbers - expected.numbers).max() < 2e-6 * scale
 
 
+def labels_under(plan: str, model: Any, rows: pd.DataFrame) -> NDArray[Any]:
+    """Labels of the ONNX form under the plan of this name, without the rest of a conversion."""
+    chosen = next(line for line in PLANS if line.name == plan)
+    made = build(understand(LoadedModel(model, "test")), chosen, describe(rows), rows)
+    found = sessions.run(sessions.open_session(made.content), made.tensors, made.outputs, rows).label
+    assert found is not None
+    return found
+
+
 CLASSIFIERS = {
     "tree": DecisionTreeClassifier(random_state=0),
     "shallow tree": DecisionTreeClassifier(max_depth=3),
@@ -104,6 +113,20 @@ def test_exponential_loss_has_its_own_probabilities(converted: Convert) -> None:
     seen = drawn(0)
     model = GradientBoostingClassifier(n_estimators=10, loss="exponential").fit(seen[FEATURES], seen["target"] > 0)
     assert_same(model, converted(model, seen[FEATURES]), drawn(1)[FEATURES])
+
+
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        pytest.param(GradientBoostingClassifier(n_estimators=2, min_samples_split=5000), 1, id="gradient boosting"),
+        pytest.param(HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5000), 0, id="boosting"),
+    ],
+)
+def test_an_exact_tie_of_two_classes_falls_as_in_scikit_learn(model: Any, label: int) -> None:
+    seen = drawn(0)[FEATURES]
+    model.fit(seen, np.arange(len(seen)) % 2)
+    assert set(model.predict(seen)) == {label}
+    assert set(labels_under("own trees, float32 matrix", model, seen)) == {label}
 
 
 REGRESSORS = {
@@ -232,12 +255,7 @@ def test_boosting_in_float64_splits_alike_on_its_thresholds_and_their_neighbours
     nodes = np.concatenate([tree.nodes for turn in model._predictors for tree in turn])
     splits = [(int(node["feature_idx"]), float(node["num_threshold"])) for node in nodes[nodes["is_leaf"] == 0]]
     rows = at_thresholds(drawn(1, 3000)[FEATURES], splits, np.float64)
-    source = understand(LoadedModel(model, "test"))
-    plan = next(plan for plan in PLANS if plan.name == "own trees, float64 matrix")
-    made = build(source, plan, describe(seen[FEATURES]), rows)
-    got = sessions.run(sessions.open_session(made.content), made.tensors, made.outputs, rows)
-    assert got.label is not None
-    assert (got.label == model.predict(rows)).all()
+    assert (labels_under("own trees, float64 matrix", model, rows) == model.predict(rows)).all()
 
 
 @pytest.mark.parametrize(
