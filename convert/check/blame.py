@@ -16,26 +16,17 @@ from numpy.typing import NDArray
 from convert.check import session as sessions
 from convert.export.candidates import Export
 from convert.export.plans import initial_types
-from convert.export.sklearn_onnx import NotExportable, export
+from convert.export.refusal import NotExportable
+from convert.export.sklearn_onnx import export
 from convert.read.source import Source, last_step
 
 _ROWS = 512
 _CALIBRATED = "calibrate the bare estimator and put the scaler before the calibrator in an outer pipeline"
-_MISSING = "fill missing values with a SimpleImputer step before it"
+_TEXTS = "encode text categories with an OrdinalEncoder step before it"
 _HINTS: dict[str, str] = {
     "CalibratedClassifierCV": _CALIBRATED,
-    "HistGradientBoostingClassifier": (
-        "shift or scale features of large magnitude (timestamps) before it, and encode categories with OneHotEncoder"
-    ),
-    "HistGradientBoostingRegressor": (
-        "shift or scale features of large magnitude (timestamps) before it, and encode categories with OneHotEncoder"
-    ),
-    "RandomForestClassifier": _MISSING,
-    "RandomForestRegressor": _MISSING,
-    "ExtraTreesClassifier": _MISSING,
-    "ExtraTreesRegressor": _MISSING,
-    "DecisionTreeClassifier": _MISSING,
-    "DecisionTreeRegressor": _MISSING,
+    "HistGradientBoostingClassifier": _TEXTS,
+    "HistGradientBoostingRegressor": _TEXTS,
     "KNeighborsClassifier": "use weights='uniform'",
     "KNeighborsRegressor": "use weights='uniform'",
 }

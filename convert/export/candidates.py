@@ -16,9 +16,10 @@ import pandas as pd
 from convert.check import session as sessions
 from convert.check.parity import Agreement, Answers, compare, within
 from convert.check.trial import Trial
-from convert.export import graph
-from convert.export.plans import Plan, estimator_for, initial_types, plans_for, tensors_for
-from convert.export.sklearn_onnx import NotExportable, export
+from convert.export import ensemble, graph
+from convert.export.plans import Plan, converters_for, estimator_for, initial_types, plans_for, tensors_for
+from convert.export.refusal import NotExportable
+from convert.export.sklearn_onnx import export
 from convert.read.columns import Column
 from convert.read.source import Source
 from convert.wording import cause
@@ -102,7 +103,10 @@ def _attempts(source: Source, columns: tuple[Column, ...], ordinary: Trial, edge
 def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.DataFrame) -> Export:
     """Export under one plan and settle the graph's shapes by a run. Raises NotExportable or what onnxruntime raises."""
     tensors = tensors_for(plan, columns)
-    model = export(estimator_for(plan, source.estimator), initial_types(tensors))
+    own = converters_for(plan, source, columns)
+    model = export(estimator_for(plan, source.estimator), initial_types(tensors), own)
+    if own is not None:
+        ensemble.lift(model)
     outputs = graph.tidy(model, source)
     session = sessions.open_session(model.SerializeToString())
     arrays = session.run([output.name for output in outputs], sessions.feeds(tensors, sample.head(2)))

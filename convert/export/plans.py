@@ -1,8 +1,10 @@
 """The ways to lay a model out for ONNX, in the order in which they are tried.
 
-float32 first: it is smallest and fastest, and right for most models. scikit-learn itself computes preprocessing in
-float64 and casts to float32 just before trees, which the third row repeats exactly; kernels and Gaussian processes
-need float64 throughout. Which one is right for a model is decided by parity alone.
+edgekit's own exporters first, where they know a part of the model; skl2onnx's are the fallback. float32 first: it is
+smallest and fastest, and right for most models. scikit-learn itself computes preprocessing in float64 and casts to
+float32 just before trees, which the own exporters and the plans "last step in float32" repeat exactly, so steps before
+own trees want float64 first. Kernels and Gaussian processes need float64 throughout. Which one is right for a model is
+decided by parity alone.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from skl2onnx.sklapi import CastTransformer
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
+from convert.export import own
+from convert.export.sklearn_onnx import Converters
 from convert.read.columns import Column
 from convert.read.source import Source
 from edgekit.manifest import Dtype, Tensor
@@ -40,7 +44,8 @@ _TENSOR_TYPES: dict[Dtype, Callable[[list[int | None]], Any]] = {
 @dataclass(frozen=True)
 class Plan:
     """`numbers`: the tensor type of numeric features. `integers`: whole-number columns keep int64 (as categories).
-    `cast`: the pipeline's last step gets float32, whatever came before.
+    `cast`: the pipeline's last step gets float32, whatever came before. `own`: by edgekit's own exporters where they
+    know a part of the model.
     """
 
     name: str
@@ -48,9 +53,17 @@ class Plan:
     numbers: Dtype
     integers: bool = False
     cast: bool = False
+    own: bool = False
 
 
 PLANS = (
+    Plan("own trees, float32 matrix", "matrix", "float32", own=True),
+    Plan("own trees, float64 matrix", "matrix", "float64", own=True),
+    Plan("own trees, int64 matrix", "matrix", "int64", integers=True, own=True),
+    Plan("own trees, float32 columns", "columns", "float32", own=True),
+    Plan("own trees, float64 columns", "columns", "float64", own=True),
+    Plan("own trees, float32 and int64 columns", "columns", "float32", integers=True, own=True),
+    Plan("own trees, float64 and int64 columns", "columns", "float64", integers=True, own=True),
     Plan("float32 matrix", "matrix", "float32"),
     Plan("float64 matrix, last step in float32", "matrix", "float64", cast=True),
     Plan("float64 matrix", "matrix", "float64"),
@@ -67,11 +80,23 @@ PLANS = (
 
 def plans_for(source: Source, columns: tuple[Column, ...]) -> list[Plan]:
     """The plans that make sense for such a model and such rows."""
-    return [plan for plan in PLANS if _fits(plan, source, columns)]
+    fitting = [plan for plan in PLANS if _fits(plan, source, columns)]
+    if own.knows(source.estimator):
+        return fitting
+    return sorted(fitting, key=lambda plan: (not plan.own, plan.own and plan.numbers == "float32"))
+
+
+def converters_for(plan: Plan, source: Source, columns: tuple[Column, ...]) -> Converters | None:
+    """The own converters that take part. A step before the trees may make missing values that the rows have not."""
+    if not plan.own:
+        return None
+    return own.converters(missing=not own.knows(source.estimator) or any(column.missing for column in columns))
 
 
 def _fits(plan: Plan, source: Source, columns: tuple[Column, ...]) -> bool:
     kinds = {column.kind for column in columns}
+    if plan.own and not own.knows_part_of(source.estimator):
+        return False
     if plan.cast and not isinstance(source.estimator, Pipeline):
         return False
     if plan.layout == "columns":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,11 +22,17 @@ import onnx.helper
 import skl2onnx
 import skl2onnx.common._container as container
 from onnx import AttributeProto, ModelProto
+from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common import tree_ensemble
+from skl2onnx.common._registration import get_shape_calculator
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.base import is_classifier
 
+from convert.export.refusal import NotExportable
 from convert.wording import cause
+
+# How skl2onnx is given a converter: for a type of estimator, what writes its operators (scope, operator, container).
+Converters = Mapping[type[Any], Callable[[Any, Any, Any], None]]
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _GRAPH_NAME = "edgekit"
@@ -35,16 +41,14 @@ _make_attribute = onnx.helper.make_attribute
 _sklearn_threshold = tree_ensemble.sklearn_threshold
 
 
-class NotExportable(Exception):
-    """skl2onnx has no form for this estimator under this plan; the text says why."""
-
-
-def export(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
-    """The ONNX form of a fitted estimator. Raises NotExportable."""
+def export(estimator: Any, inputs: list[tuple[str, Any]], own: Converters | None = None) -> ModelProto:
+    """The ONNX form of a fitted estimator, by edgekit's own converters for the types in `own`. Raises NotExportable."""
     try:
         with warnings.catch_warnings(), _mended():
             warnings.simplefilter("ignore")
-            return _convert(estimator, inputs)
+            return _convert(estimator, inputs, own or {})
+    except NotExportable:
+        raise
     except (MissingConverter, MissingShapeCalculator) as error:
         raise NotExportable(_unknown_step(error)) from error
     except Exception as error:
@@ -57,8 +61,11 @@ def _unknown_step(error: Exception) -> str:
     return cause(error) if named is None else f"skl2onnx knows no converter for {named[1]}"
 
 
-def _convert(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
+def _convert(estimator: Any, inputs: list[tuple[str, Any]], own: Converters) -> ModelProto:
     words: dict[str, Any] = {"name": _GRAPH_NAME, "initial_types": inputs, "target_opset": OPSETS}
+    words["custom_conversion_functions"] = dict(own)
+    # A type with a converter of its own loses skl2onnx's shape calculator, unless that is named too.
+    words["custom_shape_calculators"] = {kind: get_shape_calculator(sklearn_operator_name_map[kind]) for kind in own}
     model: ModelProto
     if not is_classifier(estimator):
         model = skl2onnx.convert_sklearn(estimator, **words)

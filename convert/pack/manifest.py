@@ -19,6 +19,8 @@ from edgekit.manifest import SCHEMA, Dtype, Feature, Manifest, Measured, Parity,
 
 # The oldest runtime that edgekit's agent is installed with.
 ONNXRUNTIME_MIN = "1.20.0"
+# The first to run the tree operator of ai.onnx.ml 5: 1.20.0 loads no such model, 1.21.0 answers like today's.
+_ONNXRUNTIME_MIN_ML5 = "1.21.0"
 ARCHITECTURES = ["aarch64", "x86_64"]
 _MEBIBYTE = 1 << 20
 _MEMORY_MARGIN = 1.25
@@ -89,7 +91,7 @@ def _feature(column: Column, tensor_dtype: Dtype, *, closed: bool) -> Feature:
 def _requires(found: Findings) -> Requires:
     memory = max(int(found.measured.load_peak_bytes * _MEMORY_MARGIN), _MEMORY_FLOOR_BYTES)
     return Requires(
-        onnxruntime_min=ONNXRUNTIME_MIN,
+        onnxruntime_min=_ONNXRUNTIME_MIN_ML5 if found.made.onnx.opsets.get("ai.onnx.ml", 0) >= 5 else ONNXRUNTIME_MIN,
         arch=ARCHITECTURES,
         free_memory_bytes=_whole_mebibytes(memory),
         # Stored and expanded form lie on the device side by side for a moment; stored is never the larger one.

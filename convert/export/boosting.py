@@ -1,0 +1,105 @@
+"""Gradient boosting and HistGradientBoosting of scikit-learn as ONNX operators.
+
+The trees of class k add to sum k, a baseline is added, and the sums become probabilities. HistGradientBoosting compares
+float64: where its rows arrive as float64, thresholds and sums stay so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
+
+from convert.export.ensemble import Forest
+from convert.export.refusal import NotExportable
+from convert.export.trees import Categories, Reals, Tree, boosted, categories_of, grown, round_down, round_nearest
+from convert.export.writer import DOUBLE, FLOAT, Writer
+
+
+def classify(writer: Writer, *, missing: bool) -> None:
+    """Label and probabilities. Of two classes the first one's sum is 0, and softmax is then the logistic function."""
+    model = writer.model
+    binary = len(model.classes_) == 2
+    hist = hasattr(model, "_predictors")
+    trees, baseline = (_hist if hist else _classic)(model)
+    if binary:
+        scale = 2.0 if getattr(model, "loss", "") == "exponential" else 1.0  # scikit-learn: expit(2 × raw)
+        trees = [replace(tree, target=tree.target + 1, weight=tree.weight * scale) for tree in trees]
+        baseline = np.array([0.0, baseline.item() * scale])
+    raw, element = _summed(writer, _started(trees, baseline), baseline.size, missing=missing)
+    # A tie is the first class to HistGradientBoosting and the second one to gradient boosting of two classes.
+    label = writer.node("ArgMax", raw, axis=1, keepdims=0, select_last_index=int(binary and not hist))
+    writer.finish_label(label)
+    writer.finish(1, writer.cast(writer.node("Softmax", raw, axis=1), writer.output_type(1), element))
+
+
+def _started(trees: list[Tree], baseline: Reals) -> list[Tree]:
+    """The baseline moved into the first turn's trees: one operator less. Log-odds are small enough for that."""
+    turn = len(np.unique([tree.target[0] for tree in trees]))
+    first = [replace(tree, weight=tree.weight + baseline[tree.target[0]]) for tree in trees[:turn]]
+    return first + trees[turn:]
+
+
+def regress(writer: Writer, *, missing: bool) -> None:
+    """The value; its logarithm is what Poisson and gamma losses sum."""
+    trees, baseline = (_hist if hasattr(writer.model, "_predictors") else _classic)(writer.model)
+    raw, element = _summed(writer, trees, 1, missing=missing)
+    raw = writer.node("Add", raw, writer.constant(baseline.astype(_numpy(element))))
+    if getattr(writer.model, "loss", "") in ("poisson", "gamma"):
+        raw = writer.node("Exp", raw)
+    writer.finish(0, writer.cast(raw, writer.output_type(0), element))
+
+
+def _summed(writer: Writer, trees: list[Tree], targets: int, *, missing: bool) -> tuple[str, int]:
+    """The sums [rows, targets] and their element type."""
+    hist = hasattr(writer.model, "_predictors")
+    element = DOUBLE if hist and writer.input_type != FLOAT else FLOAT
+    rows = writer.cast(writer.input, element, writer.input_type)
+    if hist:
+        rows = _numbered(writer, rows, categories_of(writer.model), element)
+    splits = [_split(tree, element, hist=hist) for tree in trees]
+    return writer.trees(rows, Forest(trees, splits, targets, missing)), element
+
+
+def _numbered(writer: Writer, rows: str, categories: Categories, element: int) -> str:
+    """The rows as the trees read them: each category by its number, then the other columns."""
+    if not categories.columns:
+        return rows
+    parts = []
+    for column, values in zip(categories.columns, categories.values, strict=True):
+        keys = values.astype(_numpy(element))
+        numbers = np.arange(len(keys), dtype=keys.dtype)
+        parts.append(writer.encode(writer.columns(rows, [column]), keys, numbers))
+    if categories.rest:
+        parts.append(writer.columns(rows, list(categories.rest)))
+    return writer.node("Concat", *parts, axis=1)
+
+
+def _split(tree: Tree, element: int, *, hist: bool) -> Any:
+    if element == DOUBLE:
+        return tree.threshold
+    return round_nearest(tree.threshold) if hist else round_down(tree.threshold)
+
+
+def _hist(model: Any) -> tuple[list[Tree], Reals]:
+    categories = categories_of(model)
+    trees = [boosted(tree, k, categories) for turn in model._predictors for k, tree in enumerate(turn)]
+    return trees, np.ravel(model._baseline_prediction)
+
+
+def _classic(model: Any) -> tuple[list[Tree], Reals]:
+    if not (isinstance(model.init_, DummyClassifier | DummyRegressor) or model.init_ == "zero"):
+        raise NotExportable("it starts from another model (init=…)")
+    baseline = model._raw_predict_init(np.zeros((1, model.n_features_in_), dtype=np.float32))
+    trees = [
+        grown(each.tree_, np.full(each.tree_.node_count, k), model.learning_rate * each.tree_.value[:, 0, 0])
+        for turn in model.estimators_
+        for k, each in enumerate(turn)
+    ]
+    return trees, np.ravel(baseline)
+
+
+def _numpy(element: int) -> type[Any]:
+    return np.float64 if element == DOUBLE else np.float32

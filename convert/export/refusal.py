@@ -1,0 +1,7 @@
+"""How an exporter says that it has no form for a model."""
+
+from __future__ import annotations
+
+
+class NotExportable(Exception):
+    """There is no ONNX form of this estimator under this plan; the text says why."""
