@@ -17,7 +17,7 @@ SCHEMA = "edgekit.bundle/1"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FEATURES = 10_000
 
-Task = Literal["binary", "multiclass", "regression", "anomaly"]
+Task = Literal["binary", "multiclass", "regression", "anomaly", "clustering", "transformation"]
 Dtype = Literal["float32", "float64", "int64", "string", "bool"]
 OutputRole = Literal["label", "probabilities", "value", "score"]
 FileRole = Literal["model", "golden", "reference"]

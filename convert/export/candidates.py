@@ -16,10 +16,11 @@ import pandas as pd
 from convert.check import session as sessions
 from convert.check.parity import Agreement, Answers, compare, within
 from convert.check.trial import Trial
-from convert.export import ensemble, graph
+from convert.export import graph
 from convert.export.plans import Plan, converters_for, estimator_for, initial_types, plans_for, tensors_for
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
+from convert.export.trees import ensemble
 from convert.read.columns import Column
 from convert.read.source import Source
 from convert.wording import cause

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from convert.read.source import Source
 from edgekit.manifest import Dtype, Onnx, Output, OutputRole
@@ -32,11 +32,12 @@ def tidy(model: ModelProto, source: Source) -> list[Output]:
     """
     _single_opsets(model)
     _portable_locale(model)
-    roles: list[OutputRole] = [] if source.task == "regression" else ["label"]
+    roles: list[OutputRole] = [] if source.task in ("regression", "transformation") else ["label"]
     roles += [source.role] if source.role is not None else []
     if len(model.graph.output) < len(roles):
         raise ValueError(f"the graph has {len(model.graph.output)} outputs, expected {', '.join(roles)}")
     del model.graph.output[len(roles) :]
+    _prune(model)
     return [_settle(model, index, role, source) for index, role in enumerate(roles)]
 
 
@@ -65,6 +66,22 @@ def _portable_locale(model: ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "StringNormalizer" and not any(line.name == "locale" for line in node.attribute):
             node.attribute.append(helper.make_attribute("locale", _LOCALE))
+
+
+def _prune(model: ModelProto) -> None:
+    """Drop what no output needs: answers that nobody asks for, and their constants."""
+    wanted = {line.name for line in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):  # operators stand in the order of computation
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    initializers = [line for line in model.graph.initializer if line.name in wanted]
+    nodes = [NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
+    constants = [TensorProto.FromString(line.SerializeToString()) for line in initializers]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(constants)
 
 
 def _settle(model: ModelProto, index: int, role: OutputRole, source: Source) -> Output:

@@ -1,59 +1,42 @@
-"""edgekit's own exporters: which kinds of estimators they know, and in the form that skl2onnx calls them in."""
+"""edgekit's own exporters: which kinds of estimators they know, in the form in which skl2onnx calls them.
+
+Each room (`trees`, `dense`, `kernels`, `steps`, `meta`) lists its exporters in `EXPORTERS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    IsolationForest,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
+from convert.export import dense, kernels, meta, steps, trees
+from convert.export.shapes import declare
+from convert.export.sklearn_onnx import Converter
+from convert.export.writer import Exporter, Exporters, Writer
 
-from convert.export import boosting, forests
-from convert.export.sklearn_onnx import Converters
-from convert.export.writer import Writer
-
-_EXPORTERS: dict[type[Any], Callable[..., None]] = {
-    DecisionTreeClassifier: forests.classify,
-    ExtraTreeClassifier: forests.classify,
-    RandomForestClassifier: forests.classify,
-    ExtraTreesClassifier: forests.classify,
-    DecisionTreeRegressor: forests.regress,
-    ExtraTreeRegressor: forests.regress,
-    RandomForestRegressor: forests.regress,
-    ExtraTreesRegressor: forests.regress,
-    IsolationForest: forests.isolate,
-    GradientBoostingClassifier: boosting.classify,
-    GradientBoostingRegressor: boosting.regress,
-    HistGradientBoostingClassifier: boosting.classify,
-    HistGradientBoostingRegressor: boosting.regress,
+EXPORTERS: Exporters = {
+    **trees.EXPORTERS,
+    **dense.EXPORTERS,
+    **kernels.EXPORTERS,
+    **steps.EXPORTERS,
+    **meta.EXPORTERS,
 }
 
 
-def converters(*, missing: bool) -> Converters:
+def converters(*, missing: bool) -> dict[type[Any], Converter]:
     """All own exporters, for rows that may hold NaN or not."""
-    return {kind: _converter(exporter, missing=missing) for kind, exporter in _EXPORTERS.items()}
+    return {kind: Converter(_written(exporter, missing=missing), declare) for kind, exporter in EXPORTERS.items()}
 
 
-def _converter(exporter: Callable[..., None], *, missing: bool) -> Callable[[Any, Any, Any], None]:
+def _written(exporter: Exporter, *, missing: bool) -> Callable[[Any, Any, Any], None]:
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        exporter(Writer(scope, operator, container), missing=missing)
+        exporter(Writer(scope, operator, container, missing=missing))
 
     return convert
 
 
 def knows(estimator: Any) -> bool:
     """True when the whole estimator has an own exporter."""
-    return type(estimator) in _EXPORTERS
+    return type(estimator) in EXPORTERS
 
 
 def knows_part_of(estimator: Any) -> bool:

@@ -57,13 +57,13 @@ class Plan:
 
 
 PLANS = (
-    Plan("own trees, float32 matrix", "matrix", "float32", own=True),
-    Plan("own trees, float64 matrix", "matrix", "float64", own=True),
-    Plan("own trees, int64 matrix", "matrix", "int64", integers=True, own=True),
-    Plan("own trees, float32 columns", "columns", "float32", own=True),
-    Plan("own trees, float64 columns", "columns", "float64", own=True),
-    Plan("own trees, float32 and int64 columns", "columns", "float32", integers=True, own=True),
-    Plan("own trees, float64 and int64 columns", "columns", "float64", integers=True, own=True),
+    Plan("own, float32 matrix", "matrix", "float32", own=True),
+    Plan("own, float64 matrix", "matrix", "float64", own=True),
+    Plan("own, int64 matrix", "matrix", "int64", integers=True, own=True),
+    Plan("own, float32 columns", "columns", "float32", own=True),
+    Plan("own, float64 columns", "columns", "float64", own=True),
+    Plan("own, float32 and int64 columns", "columns", "float32", integers=True, own=True),
+    Plan("own, float64 and int64 columns", "columns", "float64", integers=True, own=True),
     Plan("float32 matrix", "matrix", "float32"),
     Plan("float64 matrix, last step in float32", "matrix", "float64", cast=True),
     Plan("float64 matrix", "matrix", "float64"),

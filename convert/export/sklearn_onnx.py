@@ -15,6 +15,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,23 @@ import onnx.helper
 import skl2onnx
 import skl2onnx.common._container as container
 from onnx import AttributeProto, ModelProto
-from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common import tree_ensemble
-from skl2onnx.common._registration import get_shape_calculator
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.base import is_classifier
 
 from convert.export.refusal import NotExportable
 from convert.wording import cause
 
-# How skl2onnx is given a converter: for a type of estimator, what writes its operators (scope, operator, container).
-Converters = Mapping[type[Any], Callable[[Any, Any, Any], None]]
+
+@dataclass(frozen=True)
+class Converter:
+    """How skl2onnx is given a converter: it calls `write(scope, operator, container)` after `declare(operator)`."""
+
+    write: Callable[[Any, Any, Any], None]
+    declare: Callable[[Any], None]
+
+
+Converters = Mapping[type[Any], Converter]
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _GRAPH_NAME = "edgekit"
@@ -63,9 +70,8 @@ def _unknown_step(error: Exception) -> str:
 
 def _convert(estimator: Any, inputs: list[tuple[str, Any]], own: Converters) -> ModelProto:
     words: dict[str, Any] = {"name": _GRAPH_NAME, "initial_types": inputs, "target_opset": OPSETS}
-    words["custom_conversion_functions"] = dict(own)
-    # A type with a converter of its own loses skl2onnx's shape calculator, unless that is named too.
-    words["custom_shape_calculators"] = {kind: get_shape_calculator(sklearn_operator_name_map[kind]) for kind in own}
+    words["custom_conversion_functions"] = {kind: converter.write for kind, converter in own.items()}
+    words["custom_shape_calculators"] = {kind: converter.declare for kind, converter in own.items()}
     model: ModelProto
     if not is_classifier(estimator):
         model = skl2onnx.convert_sklearn(estimator, **words)

@@ -34,6 +34,37 @@ class PlanOutcome(msgspec.Struct, frozen=True, kw_only=True):
     edge: Disagreement | None
 
 
+class VariantLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One form of the model that was weighed. `wire_bytes`: as it travels; `b1_us`, `b32_us`: CPU microseconds of one
+    call with 1 and 32 rows; `label_change`: share of the selection rows whose answer changes; `quality`: the metric on
+    them; `refused`: why it may not be chosen (over a budget, or it does not run), None otherwise.
+    """
+
+    name: str
+    onnx_bytes: int
+    wire_bytes: int
+    load_peak_bytes: int | None
+    b1_us: float | None
+    b32_us: float | None
+    label_change: float | None
+    max_abs_difference: float | None
+    quality: float | None
+    pareto: bool
+    chosen: bool
+    refused: str | None
+
+
+class PlainExport(msgspec.Struct, frozen=True, kw_only=True):
+    """What skl2onnx alone makes of the model: the yardstick. `zstd_bytes`: that file under zstd level 19;
+    `label_changes`: of the selection rows, None where it does not run.
+    """
+
+    onnx_bytes: int
+    zstd_bytes: int
+    b1_us: float | None
+    label_changes: int | None
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """`reported`: rows that chose nothing, run from the bytes that ship. `bundle_sha256` names the bundle meant."""
 
@@ -45,6 +76,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     reported: Disagreement
     plans: list[PlanOutcome]
     notes: list[str]
+    variants: list[VariantLine] = []
+    plain: PlainExport | None = None
 
 
 def disagreement(agreement: Agreement) -> Disagreement:

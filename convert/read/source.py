@@ -46,14 +46,15 @@ class Source:
         rows = self.rows(frame)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as "unknown categories will be encoded as zeros": wanted here
-            label = None if self.task == "regression" else np.asarray(self.estimator.predict(rows))
+            label = None if self.task in ("regression", "transformation") else np.asarray(self.estimator.predict(rows))
             return Answers(label, self._numbers(rows))
 
     def _numbers(self, rows: Any) -> Number | None:
         if self.role is None:
             return None
         ask = {"probabilities": "predict_proba", "value": "predict", "score": "decision_function"}[self.role]
-        numbers = np.asarray(getattr(self.estimator, ask)(rows), dtype=np.float64)
+        found = getattr(self.estimator, "transform" if self.task == "transformation" else ask)(rows)
+        numbers = np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
         return numbers.reshape(len(numbers), -1)
 
     def rows(self, frame: pd.DataFrame) -> Any:
@@ -85,12 +86,13 @@ def understand(loaded: LoadedModel) -> Source:
     """Find out what the model does. Raises ModelFault when it is nothing that a device can serve."""
     estimator = loaded.estimator
     classes = _classes(estimator, loaded.origin) if is_classifier(estimator) else ()
+    task = _task(estimator, classes, loaded.origin)
     return Source(
         estimator=estimator,
         origin=loaded.origin,
-        task=_task(estimator, classes, loaded.origin),
+        task=task,
         classes=classes,
-        role=_role(estimator),
+        role=_role(estimator, task),
         by_name=getattr(estimator, "feature_names_in_", None) is not None,
         text=hasattr(first_step(estimator), "build_analyzer"),
         notes=loaded.notes,
@@ -104,9 +106,13 @@ def _task(estimator: Any, classes: tuple[Any, ...], origin: str) -> Task:
         return "regression"
     if is_outlier_detector(estimator) and hasattr(estimator, "predict"):
         return "anomaly"
+    if hasattr(estimator, "predict"):
+        return "clustering"
+    if hasattr(estimator, "transform"):
+        return "transformation"
     raise ModelFault(
-        f"{origin} is a {type(last_step(estimator)).__name__}, which is neither classifier, regressor nor outlier "
-        "detector: convert a pipeline that ends in one of those",
+        f"{origin} is a {type(last_step(estimator)).__name__}, which neither predicts for new rows nor transforms "
+        "them: convert a model that does",
         reason="not_a_predictor",
     )
 
@@ -125,10 +131,10 @@ def _plain_class(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _role(estimator: Any) -> OutputRole | None:
-    if is_regressor(estimator):
+def _role(estimator: Any, task: Task) -> OutputRole | None:
+    if task in ("regression", "transformation"):
         return "value"
-    if is_outlier_detector(estimator):
+    if task == "anomaly":
         return "score"
     if hasattr(estimator, "predict_proba"):
         return "probabilities"

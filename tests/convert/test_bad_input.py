@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import skops.io
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.cluster import KMeans
+from sklearn.cluster import DBSCAN
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -134,8 +134,11 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
     ),
     "a pickle of something else": (with_model(lambda x, y: {"weights": [1, 2]}), 1, "holds a dict"),
     "a model never fitted": (with_model(lambda x, y: LogisticRegression()), 1, "is not fitted"),
-    "a clustering": (with_model(lambda x, y: KMeans(2, n_init=1).fit(x)), 1, "neither classifier"),
-    "a transformer": (with_model(lambda x, y: StandardScaler().fit(x)), 1, "neither classifier"),
+    "clusters of the training rows only": (
+        with_model(lambda x, y: DBSCAN().fit(x)),
+        1,
+        "neither predicts for new rows",
+    ),
     "several targets": (
         with_model(lambda x, y: KNeighborsClassifier().fit(x, np.c_[y, y])),
         1,

@@ -94,27 +94,27 @@ FAMILIES: dict[str, tuple[Case, str]] = {
     "logistic": (classifier(LogisticRegression(max_iter=500)), "float32 matrix"),
     "text labels": (classifier(LogisticRegression(max_iter=500), labels=["low", "mid", "high"]), "float32 matrix"),
     "boolean labels": (classifier(LogisticRegression(), labels=[False, True, True]), "float32 matrix"),
-    "forest": (classifier(RandomForestClassifier(10, random_state=0)), "own trees, float32 matrix"),
+    "forest": (classifier(RandomForestClassifier(10, random_state=0)), "own, float32 matrix"),
     "scaled forest, large offset": (
         classifier(make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=0)), shift=1e5),
-        "own trees, float64 matrix",
+        "own, float64 matrix",
     ),
     "forest with missing values": (
         with_missing(RandomForestClassifier(20, random_state=0)),
-        "own trees, float32 matrix",
+        "own, float32 matrix",
     ),
     "boosting on timestamps": (
         classifier(HistGradientBoostingClassifier(max_iter=20), shift=1.7e9),
-        "own trees, float64 matrix",
+        "own, float64 matrix",
     ),
-    "boosting": (classifier(HistGradientBoostingClassifier(max_iter=10)), "own trees, float32 matrix"),
+    "boosting": (classifier(HistGradientBoostingClassifier(max_iter=10)), "own, float32 matrix"),
     "binary boosting": (
         classifier(HistGradientBoostingClassifier(max_iter=10), labels=[0, 1, 1]),
-        "own trees, float32 matrix",
+        "own, float32 matrix",
     ),
     "boosting with missing values": (
         with_missing(HistGradientBoostingClassifier(max_iter=10)),
-        "own trees, float32 matrix",
+        "own, float32 matrix",
     ),
     "perceptron": (
         classifier(make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=200, random_state=0))),
@@ -128,13 +128,13 @@ FAMILIES: dict[str, tuple[Case, str]] = {
         "float32 matrix",
     ),
     "ridge": (regressor(make_pipeline(StandardScaler(), Ridge())), "float32 matrix"),
-    "forest regressor": (regressor(RandomForestRegressor(5, random_state=0)), "own trees, float32 matrix"),
-    "boosting regressor": (regressor(HistGradientBoostingRegressor(max_iter=10)), "own trees, float32 matrix"),
+    "forest regressor": (regressor(RandomForestRegressor(5, random_state=0)), "own, float32 matrix"),
+    "boosting regressor": (regressor(HistGradientBoostingRegressor(max_iter=10)), "own, float32 matrix"),
     "gaussian process": (
         regressor(GaussianProcessRegressor(RBF(20.0), alpha=1e-8, optimizer=None), 200),
         "float64 matrix",
     ),
-    "isolation forest": (unlabelled(IsolationForest(n_estimators=10, random_state=0)), "own trees, float32 matrix"),
+    "isolation forest": (unlabelled(IsolationForest(n_estimators=10, random_state=0)), "own, float32 matrix"),
     "mixed columns": (
         mixed_columns(make_pipeline(columns(handle_unknown="ignore"), LogisticRegression(max_iter=500))),
         "float32 columns",

@@ -34,7 +34,7 @@ from convert.check.parity import Answers, compare, tolerance_for
 from convert.conversion import Conversion
 from convert.export.candidates import build
 from convert.export.plans import PLANS
-from convert.export.trees import round_down, round_nearest
+from convert.export.trees.fitted import round_down, round_nearest
 from convert.read.columns import describe
 from convert.read.model import LoadedModel
 from convert.read.source import understand
@@ -68,7 +68,7 @@ def answers(done: Conversion, rows: pd.DataFrame) -> Answers:
 
 
 def assert_same(model: Any, done: Conversion, rows: pd.DataFrame) -> None:
-    assert done.manifest.plan.startswith("own trees")
+    assert done.manifest.plan.startswith("own")
     source = understand(LoadedModel(model, "test"))
     expected, got = source.answers(rows), answers(done, rows)
     if expected.label is not None:
@@ -126,7 +126,7 @@ def test_an_exact_tie_of_two_classes_falls_as_in_scikit_learn(model: Any, label:
     seen = drawn(0)[FEATURES]
     model.fit(seen, np.arange(len(seen)) % 2)
     assert set(model.predict(seen)) == {label}
-    assert set(labels_under("own trees, float32 matrix", model, seen)) == {label}
+    assert set(labels_under("own, float32 matrix", model, seen)) == {label}
 
 
 REGRESSORS = {
@@ -255,7 +255,7 @@ def test_boosting_in_float64_splits_alike_on_its_thresholds_and_their_neighbours
     nodes = np.concatenate([tree.nodes for turn in model._predictors for tree in turn])
     splits = [(int(node["feature_idx"]), float(node["num_threshold"])) for node in nodes[nodes["is_leaf"] == 0]]
     rows = at_thresholds(drawn(1, 3000)[FEATURES], splits, np.float64)
-    assert (labels_under("own trees, float64 matrix", model, rows) == model.predict(rows)).all()
+    assert (labels_under("own, float64 matrix", model, rows) == model.predict(rows)).all()
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def sizes(model: Any, rows: NDArray[Any]) -> float:
     source, columns = understand(LoadedModel(model, "test")), describe(frame)
     own, plain = (
         build(source, next(plan for plan in PLANS if plan.name == name), columns, frame)
-        for name in ("own trees, float32 matrix", "float32 matrix")
+        for name in ("own, float32 matrix", "float32 matrix")
     )
     expected, got = (
         sessions.run(sessions.open_session(made.content), made.tensors, made.outputs, frame) for made in (plain, own)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.export.ensemble import Forest
 from convert.export.refusal import NotExportable
-from convert.export.trees import Reals, Tree, grown, leaves, round_down
+from convert.export.trees import ensemble
+from convert.export.trees.ensemble import Forest
+from convert.export.trees.fitted import Reals, Tree, grown, leaves, round_down
 from convert.export.writer import DOUBLE, FLOAT, INT64, Writer
 
 _MAX_TABLE_ROWS = 1 << 24  # above this a row number is no exact float32
@@ -44,37 +45,37 @@ def members(model: Any) -> list[Any]:
     return [each.tree_ for each in estimators]
 
 
-def classify(writer: Writer, *, missing: bool) -> None:
+def classify(writer: Writer) -> None:
     """A tree or forest that classifies."""
     trees = members(writer.model)
     values = [tree.value[:, 0, :] for tree in trees]
     pure = all((value[leaf].max(axis=1) == 1).all() for value, leaf in zip(values, leaves(trees), strict=True))
     if pure:
-        _vote(writer, trees, missing=missing)
+        _vote(writer, trees)
     else:
-        _look_up(writer, trees, missing=missing)
+        _look_up(writer, trees)
 
 
-def _vote(writer: Writer, trees: list[Any], *, missing: bool) -> None:
+def _vote(writer: Writer, trees: list[Any]) -> None:
     made = [grown(tree, tree.value[:, 0, :].argmax(axis=1), np.ones(tree.node_count)) for tree in trees]
-    votes = writer.trees(_rows(writer), _forest(made, len(writer.model.classes_), missing=missing))
+    votes = ensemble.add(writer, _rows(writer), _forest(writer, made, len(writer.model.classes_)))
     writer.finish_label(writer.node("ArgMax", votes, axis=1, keepdims=0))
     element = writer.output_type(1)
     votes = writer.cast(votes, element, FLOAT)
     writer.finish(1, _divided(writer, votes, len(trees), element))
 
 
-def _look_up(writer: Writer, trees: list[Any], *, missing: bool) -> None:
+def _look_up(writer: Writer, trees: list[Any]) -> None:
     if len(trees) * len(writer.model.classes_) > _MAX_LOOKED_UP:
         raise NotExportable(f"{len(trees)} trees of {len(writer.model.classes_)} classes would take too much memory")
     made = [grown(tree, np.zeros(tree.node_count, dtype=np.int64), np.zeros(tree.node_count)) for tree in trees]
-    sums = summed(writer, made, _distributions(trees), missing=missing)
+    sums = summed(writer, made, _distributions(trees))
     shares = _divided(writer, sums, len(trees), DOUBLE)
     writer.finish_label(writer.node("ArgMax", shares, axis=1, keepdims=0))
     writer.finish(1, writer.cast(shares, writer.output_type(1), DOUBLE))
 
 
-def summed(writer: Writer, trees: list[Tree], table: Table, *, missing: bool) -> str:
+def summed(writer: Writer, trees: list[Tree], table: Table) -> str:
     """The sums [rows, k] in float64 of the table's rows that the trees lead to, added in the order of the trees."""
     if len(table.rows) >= _MAX_TABLE_ROWS:
         raise NotExportable(f"its leaves hold {len(table.rows)} distinct answers")
@@ -82,7 +83,7 @@ def summed(writer: Writer, trees: list[Tree], table: Table, *, missing: bool) ->
         Tree(**(vars(tree) | {"target": np.full(len(tree.left), place), "weight": index}))
         for place, (tree, index) in enumerate(zip(trees, table.index, strict=True))
     ]
-    found = writer.trees(_rows(writer), _forest(numbered, len(trees), missing=missing))
+    found = ensemble.add(writer, _rows(writer), _forest(writer, numbered, len(trees)))
     rows = writer.constant(table.rows)
     if table.divisors is not None:  # onnxruntime does this once, when it loads the model
         divisors = writer.cast(writer.constant(table.divisors), DOUBLE)
@@ -122,7 +123,7 @@ def _index(trees: list[Any], chosen: list[NDArray[np.intp]], which: NDArray[np.i
     return found
 
 
-def regress(writer: Writer, *, missing: bool) -> None:
+def regress(writer: Writer) -> None:
     """A tree or forest that answers one number."""
     trees = members(writer.model)
     values = [tree.value[:, 0, 0] for tree in trees]
@@ -130,7 +131,7 @@ def regress(writer: Writer, *, missing: bool) -> None:
     nowhere = [np.zeros(tree.node_count, dtype=np.int64) for tree in trees]
     made = [grown(tree, *leaf) for tree, *leaf in zip(trees, nowhere, [v - centre for v in values], strict=True)]
     element = writer.output_type(0)
-    total = writer.cast(writer.trees(_rows(writer), _forest(made, 1, missing=missing)), element, FLOAT)
+    total = writer.cast(ensemble.add(writer, _rows(writer), _forest(writer, made, 1)), element, FLOAT)
     total = _divided(writer, total, len(trees), element)
     if centre:
         total = writer.node("Add", total, writer.constant(np.array([centre], dtype=_numpy(element))))
@@ -143,7 +144,7 @@ def _centre(values: Reals) -> float:
     return middle if abs(middle) > _CENTRE_SPREADS * float(np.std(values)) else 0.0
 
 
-def isolate(writer: Writer, *, missing: bool) -> None:
+def isolate(writer: Writer) -> None:
     """An isolation forest: label -1 for outliers, and the decision function, both [rows, 1]."""
     model = writer.model
     trees, chosen = members(model), list(leaves(members(model)))
@@ -158,7 +159,7 @@ def isolate(writer: Writer, *, missing: bool) -> None:
         grown(tree, np.zeros(tree.node_count, dtype=np.int64), np.zeros(tree.node_count), np.asarray(features))
         for tree, features in zip(trees, model.estimators_features_, strict=True)
     ]
-    depth = summed(writer, made, Table(rows[:, None], _index(trees, chosen, which)), missing=missing)
+    depth = summed(writer, made, Table(rows[:, None], _index(trees, chosen, which)))
     share = writer.node("Div", depth, writer.constant(np.array([_longest(model) * len(trees)])))
     power = writer.node("Pow", writer.constant(np.array([2.0])), writer.node("Neg", share))
     decision = writer.node("Sub", writer.node("Neg", power), writer.constant(np.array([model.offset_])))
@@ -182,8 +183,8 @@ def _rows(writer: Writer) -> str:
     return writer.cast(writer.input, FLOAT, writer.input_type)
 
 
-def _forest(trees: list[Tree], targets: int, *, missing: bool) -> Forest:
-    return Forest(trees, [round_down(tree.threshold) for tree in trees], targets, missing)
+def _forest(writer: Writer, trees: list[Tree], targets: int) -> Forest:
+    return Forest(trees, [round_down(tree.threshold) for tree in trees], targets, writer.missing)
 
 
 def _divided(writer: Writer, name: str, count: int, element: int) -> str:

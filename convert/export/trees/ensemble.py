@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from convert.export.refusal import NotExportable
-from convert.export.trees import Ints, Tree
+from convert.export.trees.fitted import Ints, Tree
+from convert.export.writer import PRIVATE_DOMAIN, Writer
 
-PRIVATE_DOMAIN = "edgekit.trees"
 OPERATOR = "TreeEnsemble"
 _DOMAIN, _VERSION = "ai.onnx.ml", 5
 _IR_VERSION = 10  # the one that was released with ai.onnx.ml 5
@@ -45,6 +45,11 @@ class _Nodes:
     split: NDArray[Any]
     child: tuple[Ints, Ints]
     to_leaf: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def add(writer: Writer, rows: str, forest: Forest) -> str:
+    """Add the operator of a forest: the name of its sums [rows, targets]."""
+    return writer.node(OPERATOR, rows, domain=PRIVATE_DOMAIN, **attributes(forest))
 
 
 def attributes(forest: Forest) -> dict[str, Any]:
@@ -181,7 +186,10 @@ def lift(model: ModelProto) -> None:
             raise NotExportable(f"it needs {node.op_type} besides edgekit's own trees")
         if node.domain == PRIVATE_DOMAIN:
             node.domain = _DOMAIN
+    used = {node.domain for node in model.graph.node}
     kept = {line.domain: line.version for line in model.opset_import if line.domain not in (PRIVATE_DOMAIN, _DOMAIN)}
+    if _DOMAIN in used:
+        kept[_DOMAIN] = _VERSION
+        model.ir_version = _IR_VERSION
     del model.opset_import[:]
-    model.opset_import.extend(helper.make_opsetid(*line) for line in sorted((kept | {_DOMAIN: _VERSION}).items()))
-    model.ir_version = _IR_VERSION
+    model.opset_import.extend(helper.make_opsetid(*line) for line in sorted(kept.items()))

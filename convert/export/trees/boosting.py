@@ -12,13 +12,23 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from convert.export.ensemble import Forest
 from convert.export.refusal import NotExportable
-from convert.export.trees import Categories, Reals, Tree, boosted, categories_of, grown, round_down, round_nearest
+from convert.export.trees import ensemble
+from convert.export.trees.ensemble import Forest
+from convert.export.trees.fitted import (
+    Categories,
+    Reals,
+    Tree,
+    boosted,
+    categories_of,
+    grown,
+    round_down,
+    round_nearest,
+)
 from convert.export.writer import DOUBLE, FLOAT, Writer
 
 
-def classify(writer: Writer, *, missing: bool) -> None:
+def classify(writer: Writer) -> None:
     """Label and probabilities. Of two classes the first one's sum is 0, and softmax is then the logistic function."""
     model = writer.model
     binary = len(model.classes_) == 2
@@ -28,7 +38,7 @@ def classify(writer: Writer, *, missing: bool) -> None:
         scale = 2.0 if getattr(model, "loss", "") == "exponential" else 1.0  # scikit-learn: expit(2 × raw)
         trees = [replace(tree, target=tree.target + 1, weight=tree.weight * scale) for tree in trees]
         baseline = np.array([0.0, baseline.item() * scale])
-    raw, element = _summed(writer, _started(trees, baseline), baseline.size, missing=missing)
+    raw, element = _summed(writer, _started(trees, baseline), baseline.size)
     # A tie is the first class to HistGradientBoosting and the second one to gradient boosting of two classes.
     label = writer.node("ArgMax", raw, axis=1, keepdims=0, select_last_index=int(binary and not hist))
     writer.finish_label(label)
@@ -42,17 +52,17 @@ def _started(trees: list[Tree], baseline: Reals) -> list[Tree]:
     return first + trees[turn:]
 
 
-def regress(writer: Writer, *, missing: bool) -> None:
+def regress(writer: Writer) -> None:
     """The value; its logarithm is what Poisson and gamma losses sum."""
     trees, baseline = (_hist if hasattr(writer.model, "_predictors") else _classic)(writer.model)
-    raw, element = _summed(writer, trees, 1, missing=missing)
+    raw, element = _summed(writer, trees, 1)
     raw = writer.node("Add", raw, writer.constant(baseline.astype(_numpy(element))))
     if getattr(writer.model, "loss", "") in ("poisson", "gamma"):
         raw = writer.node("Exp", raw)
     writer.finish(0, writer.cast(raw, writer.output_type(0), element))
 
 
-def _summed(writer: Writer, trees: list[Tree], targets: int, *, missing: bool) -> tuple[str, int]:
+def _summed(writer: Writer, trees: list[Tree], targets: int) -> tuple[str, int]:
     """The sums [rows, targets] and their element type."""
     hist = hasattr(writer.model, "_predictors")
     element = DOUBLE if hist and writer.input_type != FLOAT else FLOAT
@@ -60,7 +70,7 @@ def _summed(writer: Writer, trees: list[Tree], targets: int, *, missing: bool) -
     if hist:
         rows = _numbered(writer, rows, categories_of(writer.model), element)
     splits = [_split(tree, element, hist=hist) for tree in trees]
-    return writer.trees(rows, Forest(trees, splits, targets, missing)), element
+    return ensemble.add(writer, rows, Forest(trees, splits, targets, writer.missing)), element
 
 
 def _numbered(writer: Writer, rows: str, categories: Categories, element: int) -> str:

@@ -1,0 +1,7 @@
+"""Linear models and networks as matrix products."""
+
+from __future__ import annotations
+
+from convert.export.writer import Exporters
+
+EXPORTERS: Exporters = {}
