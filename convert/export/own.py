@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convert.export import dense, kernels, meta, steps, trees
+from convert.export.frame import Frame
 from convert.export.shapes import declare
 from convert.export.sklearn_onnx import Converter
 from convert.export.writer import Exporter, Exporters, Writer
@@ -20,6 +21,7 @@ EXPORTERS: Exporters = {
     **steps.EXPORTERS,
     **meta.EXPORTERS,
 }
+_FRAME = Frame(frozenset(EXPORTERS))
 
 
 def converters(*, missing: bool) -> dict[type[Any], Converter]:
@@ -29,7 +31,7 @@ def converters(*, missing: bool) -> dict[type[Any], Converter]:
 
 def _written(exporter: Exporter, *, missing: bool) -> Callable[[Any, Any, Any], None]:
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        exporter(Writer(scope, operator, container, missing=missing))
+        exporter(Writer(scope, operator, container, _FRAME, missing=missing))
 
     return convert
 

@@ -9,17 +9,23 @@ from typing import Any
 
 import numpy as np
 from skl2onnx.common.data_types import (
+    DoubleTensorType,
+    FloatTensorType,
     Int64TensorType,
     StringTensorType,
-    guess_tensor_type,
 )
 from sklearn.base import is_classifier, is_outlier_detector, is_regressor
+from sklearn.impute import SimpleImputer
 
 
 def declare(operator: Any) -> None:
     """Set the types of the operator's outputs. Called by skl2onnx before the exporter."""
     model = operator.raw_operator
-    numbers = type(guess_tensor_type(operator.inputs[0].type))
+    if isinstance(model, SimpleImputer) and any(isinstance(line.type, StringTensorType) for line in operator.inputs):
+        return  # the frame has declared its lanes
+    numbers = FloatTensorType
+    if any(isinstance(line.type, DoubleTensorType) for line in operator.inputs):
+        numbers = DoubleTensorType
     rows = operator.inputs[0].type.shape[0] if operator.inputs[0].type.shape else None
     for index, (kind, width) in enumerate(_outputs(model, numbers)):
         if index < len(operator.outputs):

@@ -27,6 +27,7 @@ from skl2onnx.common import tree_ensemble
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.base import is_classifier
 
+from convert.export.frame import Frame
 from convert.export.refusal import NotExportable
 from convert.wording import cause
 
@@ -71,6 +72,8 @@ def _unknown_step(error: Exception) -> str:
 def _convert(estimator: Any, inputs: list[tuple[str, Any]], own: Converters) -> ModelProto:
     words: dict[str, Any] = {"name": _GRAPH_NAME, "initial_types": inputs, "target_opset": OPSETS}
     words["custom_conversion_functions"] = {kind: converter.write for kind, converter in own.items()}
+    if own:
+        words["custom_parsers"] = Frame(own.keys()).parsers
     words["custom_shape_calculators"] = {kind: converter.declare for kind, converter in own.items()}
     model: ModelProto
     if not is_classifier(estimator):

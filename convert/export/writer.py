@@ -6,13 +6,13 @@ The types that are declared for the estimator's outputs (`shapes`) are kept to.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
-from skl2onnx._parse import _parse_sklearn as parse_sklearn
 from skl2onnx.common.data_types import (
     BooleanTensorType,
     DoubleTensorType,
@@ -20,8 +20,8 @@ from skl2onnx.common.data_types import (
     Int64TensorType,
     StringTensorType,
 )
-from sklearn.base import is_classifier
 
+from convert.export.frame import Frame
 from convert.export.refusal import NotExportable
 
 PRIVATE_DOMAIN = "edgekit.private"
@@ -40,12 +40,22 @@ _ELEMENTS: dict[type[Any], int] = {
 _UNKNOWN_OPTIONS = ("raw_scores", "decision_path", "decision_leaf", "decision_func", "score_samples")
 
 
+@dataclass(frozen=True)
+class Lane:
+    """A part of the rows: a tensor [rows, width] of one element type (0 for one that is none of those above)."""
+
+    name: str
+    element: int
+    width: int | None
+
+
 class Writer:
     """`model` is the fitted estimator to write. `missing`: its rows may hold NaN."""
 
-    def __init__(self, scope: Any, operator: Any, container: Any, *, missing: bool) -> None:
+    def __init__(self, scope: Any, operator: Any, container: Any, frame: Frame, *, missing: bool) -> None:
         self.model = operator.raw_operator
         self.missing = missing
+        self._frame = frame
         self._scope = scope
         self._operator = operator
         self._container = container
@@ -55,20 +65,33 @@ class Writer:
             raise NotExportable(f"another step needs its {wanted[0]}")
 
     @cached_property
+    def lanes(self) -> list[Lane]:
+        """The parts of the rows, side by side; mostly there is one."""
+        return [_lane(line) for line in self._operator.inputs]
+
+    @cached_property
     def input(self) -> str:
-        """The name of the rows' tensor [rows, features]; several inputs are joined."""
-        names = [str(line.full_name) for line in self._operator.inputs]
-        return names[0] if len(names) == 1 else self.node("Concat", *names, axis=1)
+        """The name of the rows' tensor [rows, features]; several lanes are joined, as `element` unless they are alike.
+
+        Raises NotExportable when texts and numbers meet.
+        """
+        if len(self.lanes) == 1:
+            return self.lanes[0].name
+        if self.input_type != STRING and any(lane.element == STRING for lane in self.lanes):
+            raise NotExportable(f"{type(self.model).__name__} takes texts and numbers together")
+        names = [self.cast(lane.name, self.input_type, lane.element) for lane in self.lanes]
+        return self.node("Concat", *names, axis=1)
 
     @property
     def input_type(self) -> int:
         """The element type of the rows (FLOAT, DOUBLE, INT64, STRING, BOOL), or 0 for any other."""
-        return _ELEMENTS.get(type(self._operator.inputs[0].type), 0)
+        elements = {lane.element for lane in self.lanes}
+        return elements.pop() if len(elements) == 1 else self.element
 
     @property
     def element(self) -> int:
-        """The floating type to compute in: that of the rows, FLOAT for rows of another kind."""
-        return self.input_type if self.input_type in (FLOAT, DOUBLE) else FLOAT
+        """The floating type to compute in: the widest of the rows, FLOAT for rows of another kind."""
+        return DOUBLE if any(lane.element == DOUBLE for lane in self.lanes) else FLOAT
 
     @cached_property
     def rows(self) -> str:
@@ -121,9 +144,7 @@ class Writer:
         this estimator's own inputs.
         """
         inputs = self._inputs() if rows is None else [self._variable(rows, width)]
-        if is_classifier(estimator):
-            _without_zipmap(self._scope, estimator)
-        outputs = parse_sklearn(self._scope, estimator, inputs)
+        outputs = self._frame.answer(self._scope, estimator, inputs)
         return [str(line.full_name) for line in outputs]
 
     def _inputs(self) -> list[Any]:
@@ -162,8 +183,7 @@ Exporter = Callable[[Writer], None]
 Exporters = Mapping[type[Any], Exporter]
 
 
-def _without_zipmap(scope: Any, estimator: Any) -> None:
-    """Probabilities as a tensor, where the converter would otherwise give a list of dictionaries."""
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    scope.options = scope.options or {}
-    scope.options.setdefault(id(last), {})["zipmap"] = False
+def _lane(line: Any) -> Lane:
+    shape = line.type.shape
+    width = shape[1] if shape is not None and len(shape) == 2 else None
+    return Lane(str(line.full_name), _ELEMENTS.get(type(line.type), 0), width)
