@@ -6,12 +6,17 @@ Each room (`trees`, `dense`, `kernels`, `steps`, `meta`) lists its exporters in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from onnx import ModelProto
+from sklearn.pipeline import Pipeline
+
 from convert.export import dense, kernels, meta, steps, trees
-from convert.export.frame import Frame
+from convert.export.parts import answering, parts_of
+from convert.export.refusal import NotExportable
 from convert.export.shapes import declare
-from convert.export.sklearn_onnx import Converter
+from convert.export.sklearn_onnx import Converter, export
 from convert.export.writer import Exporter, Exporters, Writer
 
 EXPORTERS: Exporters = {
@@ -21,19 +26,49 @@ EXPORTERS: Exporters = {
     **steps.EXPORTERS,
     **meta.EXPORTERS,
 }
-_FRAME = Frame(frozenset(EXPORTERS))
 
 
-def converters(*, missing: bool) -> dict[type[Any], Converter]:
-    """All own exporters, for rows that may hold NaN or not."""
-    return {kind: Converter(_written(exporter, missing=missing), declare) for kind, exporter in EXPORTERS.items()}
+def converters(*, missing: bool, decided: Any = None) -> dict[type[Any], Converter]:
+    """All own exporters, for rows that may hold NaN or not. Of the estimator `decided`, its decision function is wanted
+    in place of its probabilities.
+    """
+    return {
+        kind: Converter(_written(exporter, missing=missing, decided=decided), declare)
+        for kind, exporter in EXPORTERS.items()
+    }
 
 
-def _written(exporter: Exporter, *, missing: bool) -> Callable[[Any, Any, Any], None]:
+def _written(exporter: Exporter, *, missing: bool, decided: Any) -> Callable[[Any, Any, Any], None]:
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        exporter(Writer(scope, operator, container, _FRAME, missing=missing))
+        wanted = operator.raw_operator is decided
+        writer = Writer(scope, operator, container, partial(answer, missing=missing), missing=missing, decision=wanted)
+        exporter(writer)
+        if wanted and not writer.heeded:
+            raise NotExportable(f"another step needs the decision function of {type(decided).__name__}")
 
     return convert
+
+
+def answer(estimator: Any, inputs: list[tuple[str, Any]], *, decision: bool, missing: bool) -> ModelProto:
+    """The ONNX form of an estimator inside another one, by its own exporter or else by skl2onnx's.
+
+    `decision`: its decision function is wanted in place of its probabilities. Raises NotExportable.
+    """
+    last = answering(estimator)
+    if len(inputs) > 1:  # the frame joins the lanes of what stands in a pipeline
+        estimator = Pipeline([("alone", estimator)])
+    decided = last if decision and hasattr(last, "predict_proba") else None
+    own = converters(missing=missing, decided=decided)
+    if type(last) not in own:
+        return export(estimator, inputs, own, decided)
+    try:
+        return export(estimator, inputs, own)
+    except NotExportable as refusal:
+        rest = {kind: converter for kind, converter in own.items() if kind is not type(last)}
+        try:
+            return export(estimator, inputs, rest, decided)
+        except NotExportable:
+            raise refusal from None
 
 
 def knows(estimator: Any) -> bool:
@@ -43,5 +78,4 @@ def knows(estimator: Any) -> bool:
 
 def knows_part_of(estimator: Any) -> bool:
     """True when the estimator, or one that it is made of, has an own exporter."""
-    parts = [estimator, *estimator.get_params(deep=True).values()]
-    return any(knows(part) for part in parts)
+    return any(knows(part) for part in parts_of(estimator))

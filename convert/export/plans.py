@@ -22,10 +22,10 @@ from skl2onnx.common.data_types import (
     StringTensorType,
 )
 from skl2onnx.sklapi import CastTransformer
-from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from convert.export import own
+from convert.export.parts import has_steps, picks_columns, unwrapped
 from convert.export.sklearn_onnx import Converters
 from convert.read.columns import Column
 from convert.read.source import Source
@@ -81,7 +81,7 @@ PLANS = (
 def plans_for(source: Source, columns: tuple[Column, ...]) -> list[Plan]:
     """The plans that make sense for such a model and such rows."""
     fitting = [plan for plan in PLANS if _fits(plan, source, columns)]
-    if own.knows(source.estimator):
+    if _bare(source):
         return fitting
     return sorted(fitting, key=lambda plan: (not plan.own, plan.own and plan.numbers == "float32"))
 
@@ -90,7 +90,12 @@ def converters_for(plan: Plan, source: Source, columns: tuple[Column, ...]) -> C
     """The own converters that take part. A step before the trees may make missing values that the rows have not."""
     if not plan.own:
         return None
-    return own.converters(missing=not own.knows(source.estimator) or any(column.missing for column in columns))
+    return own.converters(missing=not _bare(source) or any(column.missing for column in columns))
+
+
+def _bare(source: Source) -> bool:
+    """True when an own exporter knows the model and nothing in it prepares rows."""
+    return own.knows(unwrapped(source.estimator)) and not has_steps(source.estimator)
 
 
 def _fits(plan: Plan, source: Source, columns: tuple[Column, ...]) -> bool:
@@ -101,17 +106,10 @@ def _fits(plan: Plan, source: Source, columns: tuple[Column, ...]) -> bool:
         return False
     if plan.layout == "columns":
         integers_fit = not plan.integers or "integer" in kinds
-        return source.by_name and has_column_transformer(source.estimator) and integers_fit
+        return source.by_name and picks_columns(source.estimator) and integers_fit
     if plan.numbers == "string":
         return kinds == {"string"}
     return kinds == {"integer"} if plan.integers else "string" not in kinds
-
-
-def has_column_transformer(estimator: Any) -> bool:
-    """True when some step picks columns, by name or position."""
-    if isinstance(estimator, ColumnTransformer):
-        return True
-    return any(has_column_transformer(step) for _, step in getattr(estimator, "steps", []))
 
 
 def tensors_for(plan: Plan, columns: tuple[Column, ...]) -> list[Tensor]:

@@ -28,6 +28,7 @@ from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.base import is_classifier
 
 from convert.export.frame import Frame
+from convert.export.parts import unwrapped
 from convert.export.refusal import NotExportable
 from convert.wording import cause
 
@@ -44,17 +45,23 @@ Converters = Mapping[type[Any], Converter]
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _GRAPH_NAME = "edgekit"
+_DECISION = {"zipmap": False, "raw_scores": True}
 _NAMED_TYPE = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 _make_attribute = onnx.helper.make_attribute
 _sklearn_threshold = tree_ensemble.sklearn_threshold
 
 
-def export(estimator: Any, inputs: list[tuple[str, Any]], own: Converters | None = None) -> ModelProto:
-    """The ONNX form of a fitted estimator, by edgekit's own converters for the types in `own`. Raises NotExportable."""
+def export(
+    estimator: Any, inputs: list[tuple[str, Any]], own: Converters | None = None, decided: Any = None
+) -> ModelProto:
+    """The ONNX form of a fitted estimator, by edgekit's own converters for the types in `own`. Raises NotExportable.
+
+    `decided`: an estimator whose decision function skl2onnx has to give in place of probabilities.
+    """
     try:
         with warnings.catch_warnings(), _mended():
             warnings.simplefilter("ignore")
-            return _convert(estimator, inputs, own or {})
+            return _convert(unwrapped(estimator), inputs, own or {}, decided)
     except NotExportable:
         raise
     except (MissingConverter, MissingShapeCalculator) as error:
@@ -69,13 +76,16 @@ def _unknown_step(error: Exception) -> str:
     return cause(error) if named is None else f"skl2onnx knows no converter for {named[1]}"
 
 
-def _convert(estimator: Any, inputs: list[tuple[str, Any]], own: Converters) -> ModelProto:
+def _convert(estimator: Any, inputs: list[tuple[str, Any]], own: Converters, decided: Any) -> ModelProto:
     words: dict[str, Any] = {"name": _GRAPH_NAME, "initial_types": inputs, "target_opset": OPSETS}
     words["custom_conversion_functions"] = {kind: converter.write for kind, converter in own.items()}
     if own:
         words["custom_parsers"] = Frame(own.keys()).parsers
     words["custom_shape_calculators"] = {kind: converter.declare for kind, converter in own.items()}
     model: ModelProto
+    if decided is not None:
+        model = skl2onnx.convert_sklearn(estimator, **words, options={id(decided): _DECISION})
+        return model
     if not is_classifier(estimator):
         model = skl2onnx.convert_sklearn(estimator, **words)
         return model

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto, compose, inliner, numpy_helper
 from skl2onnx.common.data_types import (
     BooleanTensorType,
     DoubleTensorType,
@@ -49,13 +49,24 @@ class Lane:
     width: int | None
 
 
-class Writer:
-    """`model` is the fitted estimator to write. `missing`: its rows may hold NaN."""
+class Answer(Protocol):
+    """Exports an estimator inside another one, for graph inputs of these names and types."""
 
-    def __init__(self, scope: Any, operator: Any, container: Any, frame: Frame, *, missing: bool) -> None:
+    def __call__(self, estimator: Any, inputs: list[tuple[str, Any]], *, decision: bool) -> ModelProto:
+        """Raises NotExportable."""
+
+
+class Writer:
+    """`model` is the fitted estimator to write. `missing`: its rows may hold NaN. `answer` exports another estimator."""
+
+    def __init__(
+        self, scope: Any, operator: Any, container: Any, answer: Answer, *, missing: bool, decision: bool = False
+    ) -> None:
         self.model = operator.raw_operator
         self.missing = missing
-        self._frame = frame
+        self.heeded = False
+        self._answer = answer
+        self._decision = decision
         self._scope = scope
         self._operator = operator
         self._container = container
@@ -83,6 +94,11 @@ class Writer:
         return self.node("Concat", *names, axis=1)
 
     @property
+    def any_input(self) -> str:
+        """A tensor with as many rows as were given."""
+        return str(self._operator.inputs[0].full_name)
+
+    @property
     def input_type(self) -> int:
         """The element type of the rows (FLOAT, DOUBLE, INT64, STRING, BOOL), or 0 for any other."""
         elements = {lane.element for lane in self.lanes}
@@ -107,6 +123,12 @@ class Writer:
         name = str(self._scope.get_unique_variable_name(f"{kind.lower()}_out"))
         self._add(kind, list(inputs), name, domain, attributes)
         return name
+
+    def nodes(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
+        """Add an operator with several outputs; their names."""
+        names = [str(self._scope.get_unique_variable_name(f"{kind.lower()}_out")) for _ in range(count)]
+        self._add(kind, list(inputs), names, "", attributes)
+        return names
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add an initializer; its name."""
@@ -136,25 +158,44 @@ class Writer:
         """Add an initializer of floating numbers, in the type to compute in or in `element`; its name."""
         return self.constant(np.asarray(values, dtype=NUMPY[element or self.element]))
 
-    def ask(self, estimator: Any, rows: str | None = None, width: int | None = None) -> list[str]:
-        """Let another fitted estimator (or pipeline) answer, by its own exporter: the names of its outputs.
-
-        They are those that skl2onnx gives it: label and probabilities, label and score, values, or transformed rows,
-        numbers in the floating type of its rows. `rows`: a tensor of type `element` and `width` columns; by default
-        this estimator's own inputs.
+    @property
+    def decision(self) -> bool:
+        """True when output 1 of this classifier has to be its decision function [rows, 1 or classes] instead of its
+        probabilities. An exporter that never looks is taken to be unable to.
         """
-        inputs = self._inputs() if rows is None else [self._variable(rows, width)]
-        outputs = self._frame.answer(self._scope, estimator, inputs)
-        return [str(line.full_name) for line in outputs]
+        self.heeded = True
+        return self._decision
 
-    def _inputs(self) -> list[Any]:
-        return list(self._operator.inputs)
+    def ask(
+        self, estimator: Any, rows: str | None = None, width: int | None = None, *, decision: bool = False
+    ) -> list[str]:
+        """Let another fitted estimator, pipeline or wrapper answer: the names of its outputs.
 
-    def _variable(self, name: str, width: int | None) -> Any:
-        kind = DoubleTensorType if self.element == DOUBLE else FloatTensorType
-        variable = self._scope.declare_local_variable("asked", kind([None, width]))
-        self._add("Identity", [name], variable.full_name, "", {})
-        return variable
+        They are those that skl2onnx gives it: label and probabilities (with `decision`: its decision function, whose
+        last column is that of the second class where there are two), label and score, values, or transformed rows.
+        `rows`: a tensor of type `element` and `width` columns; by default this estimator's own inputs. Raises
+        NotExportable.
+        """
+        if rows is None:
+            given = [(str(line.raw_name), line.type, str(line.full_name)) for line in self._operator.inputs]
+        else:
+            kind = DoubleTensorType if self.element == DOUBLE else FloatTensorType
+            given = [("rows", kind([None, width]), rows)]
+        model = self._answer(estimator, [(name, kind) for name, kind, _ in given], decision=decision)
+        return self._embed(model, {name: tensor for name, _, tensor in given})
+
+    def _embed(self, model: ModelProto, tensors: Mapping[str, str]) -> list[str]:
+        """Make a whole model part of this one, its inputs fed by `tensors`: the names of its outputs here."""
+        plain = inliner.inline_local_functions(model) if model.functions else model
+        prefix = str(self._scope.get_unique_variable_name("part")) + "_"
+        part = compose.add_prefix(plain, prefix).graph
+        for name, tensor in tensors.items():
+            self._add("Identity", [tensor], prefix + name, "", {})
+        self._container.nodes.extend(part.node)
+        self._container.initializers.extend(part.initializer)
+        versions = {(line.domain, line.version) for line in plain.opset_import}
+        self._container.node_domain_version_pair_sets.update(versions)
+        return [line.name for line in part.output]
 
     def skip(self, index: int) -> None:
         """Output `index` is something that this estimator does not give: nothing may read it."""
@@ -167,16 +208,20 @@ class Writer:
     def finish_label(self, place: str) -> None:
         """Output 0: the classes at these places [rows] int64."""
         classes = np.asarray(self.model.classes_)
+        if classes.dtype.kind == "f" and not np.array_equal(classes, np.rint(classes)):
+            raise NotExportable("its classes are fractions")
         if classes.dtype.kind in "OUS":
             place = self.node("Gather", self.constant(classes.astype(object)), place, axis=0)
         elif not np.array_equal(classes, np.arange(len(classes))):
             place = self.node("Gather", self.constant(classes.astype(np.int64)), place, axis=0)
         self.finish(0, place)
 
-    def _add(self, kind: str, inputs: list[str], output: str, domain: str, attributes: dict[str, Any]) -> None:
+    def _add(
+        self, kind: str, inputs: list[str], outputs: str | list[str], domain: str, attributes: dict[str, Any]
+    ) -> None:
         version = 1 if domain else None
         name = self._scope.get_unique_operator_name(kind)
-        self._container.add_node(kind, inputs, output, op_domain=domain, op_version=version, name=name, **attributes)
+        self._container.add_node(kind, inputs, outputs, op_domain=domain, op_version=version, name=name, **attributes)
 
 
 Exporter = Callable[[Writer], None]

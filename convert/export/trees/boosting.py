@@ -34,15 +34,19 @@ def classify(writer: Writer) -> None:
     binary = len(model.classes_) == 2
     hist = hasattr(model, "_predictors")
     trees, baseline = (_hist if hist else _classic)(model)
+    scale = 2.0 if getattr(model, "loss", "") == "exponential" else 1.0  # scikit-learn: expit(2 × raw)
     if binary:
-        scale = 2.0 if getattr(model, "loss", "") == "exponential" else 1.0  # scikit-learn: expit(2 × raw)
         trees = [replace(tree, target=tree.target + 1, weight=tree.weight * scale) for tree in trees]
         baseline = np.array([0.0, baseline.item() * scale])
     raw, element = _summed(writer, _started(trees, baseline), baseline.size)
     # A tie is the first class to HistGradientBoosting and the second one to gradient boosting of two classes.
     label = writer.node("ArgMax", raw, axis=1, keepdims=0, select_last_index=int(binary and not hist))
     writer.finish_label(label)
-    writer.finish(1, writer.cast(writer.node("Softmax", raw, axis=1), writer.output_type(1), element))
+    if not writer.decision:
+        raw = writer.node("Softmax", raw, axis=1)
+    elif binary and scale != 1.0:
+        raw = writer.node("Div", raw, writer.numbers([scale], element))
+    writer.finish(1, writer.cast(raw, writer.output_type(1), element))
 
 
 def _started(trees: list[Tree], baseline: Reals) -> list[Tree]:
