@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
-from sklearn.feature_selection import RFE, RFECV
+from sklearn.feature_selection import RFE, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection._search import BaseSearchCV
@@ -34,8 +34,9 @@ def unwrapped(estimator: Any, *, last: bool = True) -> Any:
         return _swapped(estimator, "transformers_")
     if isinstance(estimator, FeatureUnion):
         return _swapped(estimator, "transformer_list")
-    if last and isinstance(estimator, RFE | RFECV):
-        return Pipeline([("select", estimator), ("answer", unwrapped(estimator.estimator_))])
+    if isinstance(estimator, RFE):
+        selector = _selector(estimator)
+        return Pipeline([("select", selector), ("answer", unwrapped(estimator.estimator_))]) if last else selector
     rule = next((rule for kind, rule in _WRAPPERS if isinstance(estimator, kind)), None)
     return estimator if rule is None else unwrapped(rule(estimator), last=last)
 
@@ -59,6 +60,16 @@ def _pipeline(pipeline: Pipeline, *, last: bool) -> Pipeline:
     if not steps:
         return pipeline
     return pipeline if [part for _, part in steps] == [part for _, part in pipeline.steps] else Pipeline(steps)
+
+
+def _selector(eliminated: RFE) -> VarianceThreshold:
+    """A selector of the same columns that predicts nothing."""
+    selector = VarianceThreshold()
+    selector.variances_ = eliminated.support_.astype(np.float64)
+    selector.n_features_in_ = eliminated.n_features_in_
+    if hasattr(eliminated, "feature_names_in_"):
+        selector.feature_names_in_ = eliminated.feature_names_in_
+    return selector
 
 
 def _swapped(estimator: Any, attribute: str) -> Any:

@@ -28,7 +28,7 @@ from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.base import is_classifier
 
 from convert.export.frame import Frame
-from convert.export.parts import unwrapped
+from convert.export.parts import answering, unwrapped
 from convert.export.refusal import NotExportable
 from convert.wording import cause
 
@@ -83,16 +83,17 @@ def _convert(estimator: Any, inputs: list[tuple[str, Any]], own: Converters, dec
         words["custom_parsers"] = Frame(own.keys()).parsers
     words["custom_shape_calculators"] = {kind: converter.declare for kind, converter in own.items()}
     model: ModelProto
-    if decided is not None:
-        model = skl2onnx.convert_sklearn(estimator, **words, options={id(decided): _DECISION})
-        return model
     if not is_classifier(estimator):
         model = skl2onnx.convert_sklearn(estimator, **words)
         return model
+    if decided is not None:
+        model = skl2onnx.convert_sklearn(estimator, **words, options={id(decided): _DECISION})
+        return model
+    last = answering(estimator)
     try:
-        model = skl2onnx.convert_sklearn(estimator, **words, options={id(estimator): {"zipmap": False}})
+        model = skl2onnx.convert_sklearn(estimator, **words, options={id(last): {"zipmap": False}})
     except NameError:  # "Option 'zipmap' not in …": LinearSVC and its like have none
-        model = skl2onnx.convert_sklearn(estimator, **words)
+        model = skl2onnx.convert_sklearn(estimator, **words, options={id(last): {}})
     return model
 
 

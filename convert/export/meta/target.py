@@ -21,7 +21,7 @@ from sklearn.preprocessing import (
 from convert.export.meta import asking
 from convert.export.meta.curves import follow
 from convert.export.refusal import NotExportable
-from convert.export.writer import Writer
+from convert.export.writer import FLOAT, Writer
 
 _Inverse = Callable[[Writer, Any, str], str]
 
@@ -158,9 +158,9 @@ def _yeo_johnson(writer: Writer, values: str, power: float) -> str:
 
 
 def _quantiles(writer: Writer, transformer: Any, values: str) -> str:
-    """Ranks back to values, along straight pieces; ranks of a normal distribution have no form."""
-    if transformer.output_distribution != "uniform":
-        raise NotExportable("its QuantileTransformer makes a normal distribution")
+    """Ranks, uniform or normal, back to values along straight pieces."""
+    if transformer.output_distribution == "normal":
+        values = _normal_rank(writer, values)
     references = np.asarray(transformer.references_)
     table = np.asarray(transformer.quantiles_)
     columns = [
@@ -168,6 +168,14 @@ def _quantiles(writer: Writer, transformer: Any, values: str) -> str:
         for place in range(table.shape[1])
     ]
     return asking.joined(writer, columns)
+
+
+def _normal_rank(writer: Writer, values: str) -> str:
+    """The normal distribution function (1 + erf(x / √2)) / 2; onnxruntime has erf in float32 only."""
+    reduced = writer.node("Mul", values, writer.numbers([np.sqrt(0.5)]))
+    error = writer.node("Erf", writer.cast(reduced, FLOAT, writer.element))
+    wide = writer.cast(error, writer.element, FLOAT)
+    return writer.node("Mul", writer.node("Add", wide, writer.numbers([1.0])), writer.numbers([0.5]))
 
 
 _INVERSES: tuple[tuple[type[Any], _Inverse], ...] = (
