@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from skl2onnx._parse import _parse_sklearn as parse_sklearn
+from skl2onnx._parse import sklearn_parsers_map
 from skl2onnx.common.data_types import (
     BooleanTensorType,
     DoubleTensorType,
@@ -128,8 +129,12 @@ class Frame:
 
 
 def without_zipmap(scope: Any, estimator: Any) -> None:
-    """Probabilities as a tensor, where the converter would otherwise give a list of dictionaries."""
+    """Probabilities as a tensor, where the converter would otherwise give a list of dictionaries. Those of which
+    skl2onnx keeps no parser (LinearSVC and its like) refuse the option.
+    """
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    if type(last) not in sklearn_parsers_map:
+        return
     scope.options = scope.options or {}
     scope.options.setdefault(id(last), {})["zipmap"] = False
 

@@ -106,7 +106,8 @@ def _fits(plan: Plan, source: Source, columns: tuple[Column, ...]) -> bool:
         return False
     if plan.layout == "columns":
         integers_fit = not plan.integers or "integer" in kinds
-        return source.by_name and picks_columns(source.estimator) and integers_fit
+        mixed = "string" in kinds and len(kinds) > 1
+        return source.by_name and (mixed or picks_columns(source.estimator)) and integers_fit
     if plan.numbers == "string":
         return kinds == {"string"}
     return kinds == {"integer"} if plan.integers else "string" not in kinds
