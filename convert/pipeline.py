@@ -129,7 +129,8 @@ def judge(case: Case, made: Export, options: Options) -> Verdict:
 
 def entries(case: Case, made: Export, verdict: Verdict) -> dict[FileRole, bytes]:
     """The three entries of the bundle, expanded."""
-    golden = choose_golden(case.source.role, (case.held_out, verdict.reported), (case.edge, verdict.edge))
+    rows = (case.held_out, verdict.reported), (case.edge, verdict.edge)
+    golden = choose_golden(case.source.role, *rows, case.source.targets)
     reference = count_reference(case.rows.frame, case.columns, case.everything.expected.label)
     return {"model": made.content, "golden": documents.encode(golden), "reference": documents.encode(reference)}
 

@@ -19,14 +19,15 @@ Value = float | int | str | bool | None
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`rows`: one list per row, values in the order of `features`. `expected`: per output *role*, one entry per row:
-    a scalar for `label`, a list for `probabilities`, `value` and `score`. A device may be off by `absolute + relative ×
+    a scalar for `label` (a list over the targets, where there are several), a list for `probabilities`, `value` and
+    `score`. A device may be off by `absolute + relative ×
     |expected|`; labels must be equal.
     """
 
     schema: str
     features: list[str]
     rows: list[list[Value]]
-    expected: dict[str, list[Value | list[float]]]
+    expected: dict[str, list[Value | list[Value]]]
     absolute: float
     relative: float
 
@@ -55,7 +56,9 @@ class CategoricalBins(msgspec.Struct, frozen=True, kw_only=True, tag="categorica
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bins of every feature over the same `rows` reference rows, and how often each class was predicted."""
+    """Bins of every feature over the same `rows` reference rows, and how often each class was predicted (of several
+    targets as `number:class`, numbers from 0).
+    """
 
     schema: str
     rows: int

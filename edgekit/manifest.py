@@ -17,11 +17,12 @@ SCHEMA = "edgekit.bundle/1"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FEATURES = 10_000
 
-Task = Literal["binary", "multiclass", "regression", "anomaly", "clustering", "transformation"]
+Task = Literal["binary", "multiclass", "regression", "multioutput", "anomaly", "clustering", "transformation"]
 Dtype = Literal["float32", "float64", "int64", "string", "bool"]
 OutputRole = Literal["label", "probabilities", "value", "score"]
 FileRole = Literal["model", "golden", "reference"]
 Encoding = Literal["stored", "zstd"]
+ClassValue = str | int | bool | float
 Missing = Literal["error", "nan", "empty"]
 
 
@@ -55,13 +56,16 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One output tensor of the ONNX graph: `label` [rows], `probabilities` [rows, classes], `value`/`score` [rows, k].
 
     `classes`: for `label` and `probabilities`, the class values in the order of the probability columns.
+    `target_classes`: instead of `classes`, where the model answers several targets: the class values of each target in
+    order. `label` is then [rows, targets] and `probabilities` [rows, classes of all targets], target after target.
     """
 
     name: str
     role: OutputRole
     dtype: Dtype
     width: int = 1
-    classes: list[str | int | bool | float] | None = None
+    classes: list[ClassValue] | None = None
+    target_classes: list[list[ClassValue]] | None = None
 
 
 class Onnx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -188,6 +192,7 @@ def _first_problem(manifest: Manifest) -> str | None:
         (_unique(file.path for file in manifest.files), "two files share a path"),
         (_tensors_cover_inputs(manifest), "the tensors do not take every input exactly once"),
         (len(manifest.outputs) > 0, "it has no outputs"),
+        (all(map(_targets_fit, manifest.outputs)), "an output is not as wide as the classes of its targets say"),
         (
             sorted(file.role for file in manifest.files) == ["golden", "model", "reference"],
             "files must be one model, one golden and one reference",
@@ -200,6 +205,14 @@ def _first_problem(manifest: Manifest) -> str | None:
 def _unique(items: Any) -> bool:
     values = list(items)
     return len(values) == len(set(values))
+
+
+def _targets_fit(output: Output) -> bool:
+    targets = output.target_classes
+    if targets is None:
+        return True
+    widths = {"label": len(targets), "probabilities": sum(map(len, targets))}
+    return len(targets) > 0 and output.classes is None and widths.get(output.role) == output.width
 
 
 def _tensors_cover_inputs(manifest: Manifest) -> bool:

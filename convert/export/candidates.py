@@ -111,9 +111,17 @@ def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.Da
     outputs = graph.tidy(model, source)
     session = sessions.open_session(model.SerializeToString())
     arrays = session.run([output.name for output in outputs], sessions.feeds(tensors, sample.head(2)))
+    for output, array in zip(outputs, arrays, strict=True):
+        if source.targets and output.role == "probabilities":
+            graph.spell_out(model, output, array.shape, source.targets)
+    if source.targets:
+        session = sessions.open_session(model.SerializeToString())
+        arrays = session.run([output.name for output in outputs], sessions.feeds(tensors, sample.head(2)))
     widths = [1 if array.ndim == 1 else array.shape[1] for array in arrays]
     wrong = [
-        output.name for output, array in zip(outputs, arrays, strict=True) if array.ndim != 2 - (output.role == "label")
+        output.name
+        for output, array in zip(outputs, arrays, strict=True)
+        if array.ndim != 2 - (output.role == "label" and not source.targets)
     ]
     if wrong:
         raise NotExportable(f"output {wrong[0]!r} has an unexpected shape")

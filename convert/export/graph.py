@@ -7,10 +7,12 @@ is called so. Changes names and shapes, never numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from convert.read.source import Source
+from convert.read.targets import Targets, gives_presence, width
 from edgekit.manifest import Dtype, Onnx, Output, OutputRole
 
 _DTYPES: dict[int, Dtype] = {
@@ -44,8 +46,53 @@ def tidy(model: ModelProto, source: Source) -> list[Output]:
 def set_widths(model: ModelProto, outputs: Sequence[Output], widths: Sequence[int]) -> None:
     """Declare the output shapes that a run has shown (skl2onnx declares wrong ones for some binary classifiers)."""
     for line, output, width in zip(model.graph.output, outputs, widths, strict=True):
-        shape: list[str | int | None] = ["rows"] if output.role == "label" else ["rows", width]
+        flat = output.role == "label" and output.target_classes is None
+        shape: list[str | int | None] = ["rows"] if flat else ["rows", width]
         line.CopyFrom(helper.make_tensor_value_info(line.name, line.type.tensor_type.elem_type, shape))
+
+
+def spell_out(model: ModelProto, output: Output, shape: Sequence[int], targets: Targets) -> None:
+    """Bring the probabilities of several targets into the form [rows, classes of all targets].
+
+    They may be one table for each target [targets, rows, classes] (skl2onnx), or [rows, targets] of those of being there.
+    """
+    if len(shape) == 3 and len({len(classes) for classes in targets}) == 1:
+        _append(model, output.name, [("Transpose", [], {"perm": [1, 0, 2]})], width(targets))
+    elif len(shape) == 2 and gives_presence(shape[1], targets):
+        _append(model, output.name, _BOTH, width(targets))
+
+
+_Step = tuple[str, list[str], dict[str, Any]]
+# p becomes [1 - p, p]; the names are those of constants that `_append` makes.
+_BOTH: list[_Step] = [
+    ("Unsqueeze", ["last_axis"], {}),
+    ("Mul", ["signs"], {}),
+    ("Add", ["starts"], {}),
+]
+
+
+def _append(model: ModelProto, name: str, steps: list[_Step], columns: int) -> None:
+    """Operators after an output, which keeps its name, and a last one that makes its rows flat."""
+    graph = model.graph
+    element = next(line for line in graph.output if line.name == name).type.tensor_type.elem_type
+    constants = {
+        "last_axis": helper.make_tensor("last_axis", TensorProto.INT64, [1], [2]),
+        "signs": helper.make_tensor("signs", element, [2], [-1.0, 1.0]),
+        "starts": helper.make_tensor("starts", element, [2], [1.0, 0.0]),
+        "flat": helper.make_tensor("flat", TensorProto.INT64, [2], [0, columns]),
+    }
+    places = {word: _free_name(model, f"{name}_{word}") for word in constants}
+    inner = _free_name(model, f"{name}_found")
+    line = next(line for line in graph.output if line.name == name)
+    _rename(model, name, inner)
+    line.name = name
+    for kind, words, attributes in [*steps, ("Reshape", ["flat"], {})]:
+        out = name if kind == "Reshape" else _free_name(model, f"{name}_{kind.lower()}")
+        graph.node.append(helper.make_node(kind, [inner, *(places[word] for word in words)], [out], **attributes))
+        for word in words:
+            constants[word].name = places[word]
+            graph.initializer.append(constants[word])
+        inner = out
 
 
 def describe(model: ModelProto) -> Onnx:
@@ -93,19 +140,22 @@ def _settle(model: ModelProto, index: int, role: OutputRole, source: Source) -> 
     element = line.type.tensor_type.elem_type
     if element not in _DTYPES:
         raise ValueError(f"output {line.name!r} has an element type that no device reads")
-    classes = list(source.classes) if role in ("label", "probabilities") and source.classes else None
-    return Output(name=line.name, role=role, dtype=_DTYPES[element], classes=classes)
+    told = role in ("label", "probabilities")
+    classes = list(source.classes) if told and source.classes else None
+    targets = [list(each) for each in source.targets] if told and source.targets else None
+    return Output(name=line.name, role=role, dtype=_DTYPES[element], classes=classes, target_classes=targets)
 
 
 def _settle_label(model: ModelProto, index: int, source: Source) -> None:
     line = model.graph.output[index]
     raw = line.name
-    if len(line.type.tensor_type.shape.dim) > 1:  # outlier detectors answer [rows, 1]
+    if len(line.type.tensor_type.shape.dim) > 1 and not source.targets:  # outlier detectors answer [rows, 1]
         flat, shape = _free_name(model, "label_flat"), _free_name(model, "label_shape")
         model.graph.initializer.append(helper.make_tensor(shape, TensorProto.INT64, [1], [-1]))
         model.graph.node.append(helper.make_node("Reshape", [raw, shape], [flat]))
         line.name = flat
-    if source.classes and all(isinstance(value, bool) for value in source.classes):
+    classes = [*source.classes, *(value for each in source.targets for value in each)]
+    if classes and all(isinstance(value, bool) for value in classes):
         boolean = _free_name(model, "label_bool")
         model.graph.node.append(helper.make_node("Cast", [line.name], [boolean], to=TensorProto.BOOL))
         line.name = boolean

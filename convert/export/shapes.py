@@ -17,6 +17,8 @@ from skl2onnx.common.data_types import (
 from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 from sklearn.impute import SimpleImputer
 
+from convert.read.targets import read
+
 
 def declare(operator: Any) -> None:
     """Set the types of the operator's outputs. Called by skl2onnx before the exporter."""
@@ -35,7 +37,8 @@ def declare(operator: Any) -> None:
 def _outputs(model: Any, numbers: type[Any]) -> list[tuple[Any, int | None]]:
     """The type and width of each output; width 0 for a flat one."""
     if is_classifier(model):
-        return [(_label(model), 0), (numbers, None)]
+        targets = read(model)
+        return [(_label(model), len(targets)), (numbers, None)]  # [rows], or [rows, targets] of several
     if is_outlier_detector(model):
         return [(Int64TensorType, 1), (numbers, 1)]
     if is_regressor(model):
@@ -47,6 +50,8 @@ def _outputs(model: Any, numbers: type[Any]) -> list[tuple[Any, int | None]]:
 
 def _label(model: Any) -> Any:
     classes = getattr(model, "classes_", None)
+    if isinstance(classes, list):
+        classes = np.asarray(classes[0])
     texts = isinstance(classes, np.ndarray) and classes.dtype.kind in "OUS"
     return StringTensorType if texts else Int64TensorType
 

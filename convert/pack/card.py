@@ -49,4 +49,5 @@ def _seen(feature: Feature) -> str:
 
 
 def _output(output: Output) -> tuple[str, str, str]:
-    return output.role, output.dtype, ", ".join(str(value) for value in output.classes or [])
+    targets = [output.classes or []] if output.target_classes is None else output.target_classes
+    return output.role, output.dtype, "; ".join(", ".join(str(value) for value in classes) for classes in targets)

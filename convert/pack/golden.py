@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from convert.check.parity import Agreement, Answers, Tolerance
+from convert.check.parity import Agreement, Answers, Number, Tolerance
 from convert.check.trial import Trial
+from convert.read.targets import Targets
 from edgekit.errors import JudgedBad
 from edgekit.golden import GOLDEN_SCHEMA, Golden, Value
 from edgekit.manifest import OutputRole
@@ -24,14 +25,19 @@ EDGE_ROWS = 8
 _TIE_MARGIN = 1e-3
 
 
-def choose_golden(role: OutputRole | None, ordinary: tuple[Trial, Agreement], edge: tuple[Trial, Agreement]) -> Golden:
+def choose_golden(
+    role: OutputRole | None,
+    ordinary: tuple[Trial, Agreement],
+    edge: tuple[Trial, Agreement],
+    targets: Targets = (),
+) -> Golden:
     """Golden rows from the reported and edge rows on which both models agree. Raises JudgedBad if none is left."""
     frames: list[pd.DataFrame] = []
     answers: list[Answers] = []
     for (trial, agreement), count in ((ordinary, ORDINARY_ROWS), (edge, EDGE_ROWS)):
         if agreement.rows == 0:
             continue
-        eligible = np.flatnonzero(~agreement.bad & ~_near_tie(role, trial.expected))
+        eligible = np.flatnonzero(~agreement.bad & ~_near_tie(role, trial.expected, targets))
         picks = _spread(trial.expected, eligible, count)
         frames.append(trial.frame.iloc[picks])
         answers.append(trial.expected.take(picks))
@@ -51,12 +57,20 @@ def _tolerance(tolerance: Tolerance) -> dict[str, float]:
     return {"absolute": tolerance.absolute, "relative": tolerance.relative}
 
 
-def _near_tie(role: OutputRole | None, expected: Answers) -> NDArray[np.bool_]:
+def _near_tie(role: OutputRole | None, expected: Answers, targets: Targets) -> NDArray[np.bool_]:
+    """Rows whose label, or that of any of several targets, hangs by a hair."""
     numbers = expected.numbers
     if expected.label is None or numbers is None or not numbers.size:
         return np.zeros(len(expected), dtype=bool)
+    if not targets:
+        return _hangs(role, numbers)
+    ends = np.arange(1, len(targets)) if role == "score" else np.cumsum([len(classes) for classes in targets])[:-1]
+    return np.any([_hangs(role, part) for part in np.split(numbers, ends, axis=1)], axis=0)
+
+
+def _hangs(role: OutputRole | None, numbers: Number) -> NDArray[np.bool_]:
     if numbers.shape[1] == 1:
-        return np.abs(numbers[:, 0]) < _TIE_MARGIN if role == "score" else np.zeros(len(expected), dtype=bool)
+        return np.abs(numbers[:, 0]) < _TIE_MARGIN if role == "score" else np.zeros(len(numbers), dtype=bool)
     top = np.sort(numbers, axis=1)[:, -2:]
     near: NDArray[np.bool_] = top[:, 1] - top[:, 0] < _TIE_MARGIN
     return near
@@ -77,7 +91,7 @@ def _spread(expected: Answers, eligible: NDArray[np.intp], count: int) -> NDArra
 def _one_of_each(expected: Answers, eligible: NDArray[np.intp]) -> NDArray[np.intp]:
     if expected.label is None:
         return eligible[:0]
-    _, first = np.unique(expected.label[eligible].astype(str), return_index=True)
+    _, first = np.unique(expected.label[eligible].astype(str), return_index=True, axis=0)
     return eligible[np.sort(first)]
 
 
@@ -90,8 +104,8 @@ def _plain(value: Any) -> Value:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _expected(role: OutputRole | None, answers: Sequence[Answers]) -> dict[str, list[Value | list[float]]]:
-    expected: dict[str, list[Value | list[float]]] = {}
+def _expected(role: OutputRole | None, answers: Sequence[Answers]) -> dict[str, list[Value | list[Value]]]:
+    expected: dict[str, list[Value | list[Value]]] = {}
     labels = [answer.label for answer in answers if answer.label is not None]
     if labels:
         expected["label"] = [_plain_label(value) for value in np.concatenate(labels).tolist()]
@@ -101,5 +115,9 @@ def _expected(role: OutputRole | None, answers: Sequence[Answers]) -> dict[str, 
     return expected
 
 
-def _plain_label(value: Any) -> Value:
+def _plain_label(value: Any) -> Value | list[Value]:
+    return [_plain_class(each) for each in value] if isinstance(value, list) else _plain_class(value)
+
+
+def _plain_class(value: Any) -> Value:
     return int(value) if isinstance(value, float) and value.is_integer() else _plain(value)

@@ -30,7 +30,10 @@ def count_reference(frame: pd.DataFrame, columns: tuple[Column, ...], labels: ND
 def _predicted(labels: NDArray[np.generic] | None) -> dict[str, int]:
     if labels is None:
         return {}
-    values, counts = np.unique(labels.astype(str), return_counts=True)
+    spelled = labels.astype(str)
+    if spelled.ndim == 2:  # of several targets: the target's number before its class
+        spelled = np.char.add([f"{target}:" for target in range(spelled.shape[1])], spelled)
+    values, counts = np.unique(spelled, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 
 from convert.check.parity import Answers, Number
+from convert.read import targets as targets_of
 from convert.read.model import LoadedModel
 from convert.read.rows import Rows, plain_columns
 from convert.wording import cause
@@ -24,7 +25,8 @@ from edgekit.manifest import OutputRole, Task
 @dataclass(frozen=True)
 class Source:
     """`role`: what its numbers are; None when it gives labels only. `by_name`: it was fitted with column names.
-    `text`: its first step takes a flat list of texts instead of a table.
+    `text`: its first step takes a flat list of texts instead of a table. `targets`: the classes of each target, where it
+    answers several; `classes` is empty then.
     """
 
     estimator: Any
@@ -35,6 +37,7 @@ class Source:
     by_name: bool
     text: bool
     notes: tuple[str, ...] = ()
+    targets: targets_of.Targets = ()
 
     @property
     def kind(self) -> str:
@@ -54,6 +57,8 @@ class Source:
             return None
         ask = {"probabilities": "predict_proba", "value": "predict", "score": "decision_function"}[self.role]
         found = getattr(self.estimator, "transform" if self.task == "transformation" else ask)(rows)
+        if self.targets and self.role == "probabilities":
+            return targets_of.side_by_side(found, self.targets)
         numbers = np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
         return numbers.reshape(len(numbers), -1)
 
@@ -85,17 +90,19 @@ def first_step(estimator: Any) -> Any:
 def understand(loaded: LoadedModel) -> Source:
     """Find out what the model does. Raises ModelFault when it is nothing that a device can serve."""
     estimator = loaded.estimator
-    classes = _classes(estimator, loaded.origin) if is_classifier(estimator) else ()
-    task = _task(estimator, classes, loaded.origin)
+    targets = targets_of.read(estimator) if is_classifier(estimator) else ()
+    classes = _classes(estimator, loaded.origin) if is_classifier(estimator) and not targets else ()
+    task = "multioutput" if targets else _task(estimator, classes, loaded.origin)
     return Source(
         estimator=estimator,
         origin=loaded.origin,
         task=task,
         classes=classes,
-        role=_role(estimator, task),
+        role=targets_of.role(estimator, targets) if targets else _role(estimator, task),
         by_name=getattr(estimator, "feature_names_in_", None) is not None,
         text=hasattr(first_step(estimator), "build_analyzer"),
         notes=loaded.notes,
+        targets=targets,
     )
 
 
@@ -119,16 +126,12 @@ def _task(estimator: Any, classes: tuple[Any, ...], origin: str) -> Task:
 
 def _classes(estimator: Any, origin: str) -> tuple[Any, ...]:
     classes = estimator.classes_
-    if isinstance(classes, list) or np.ndim(classes) != 1 or np.ndim(getattr(estimator, "n_outputs_", 1)) > 0:
+    if np.ndim(classes) != 1:
         raise ModelFault(
-            f"{origin} answers several targets at once: train and convert one model for each target",
+            f"{origin} does not tell the classes of its targets: train and convert one model for each target",
             reason="several_targets",
         )
-    return tuple(_plain_class(value) for value in classes.tolist())
-
-
-def _plain_class(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return targets_of.plain_classes(classes)
 
 
 def _role(estimator: Any, task: Task) -> OutputRole | None:

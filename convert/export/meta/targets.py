@@ -72,7 +72,8 @@ def chain_labels(writer: Writer) -> None:
 
 
 def _of_two(model: Any) -> bool:
-    return hasattr(model, "predict_proba") and all(len(classes) == 2 for classes in model.classes_)
+    gives = hasattr(model, "predict_proba") or hasattr(model, "decision_function")
+    return gives and all(len(classes) == 2 for classes in model.classes_)
 
 
 def _links(writer: Writer, seen: list[str]) -> Any:
