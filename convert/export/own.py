@@ -12,6 +12,7 @@ from convert.export import dense, kernels, meta, steps, trees
 from convert.export.frame import Frame
 from convert.export.shapes import declare
 from convert.export.sklearn_onnx import Converter
+from convert.export.trees import libraries
 from convert.export.writer import Exporter, Exporters, Writer
 
 EXPORTERS: Exporters = {
@@ -21,24 +22,30 @@ EXPORTERS: Exporters = {
     **steps.EXPORTERS,
     **meta.EXPORTERS,
 }
-_FRAME = Frame(frozenset(EXPORTERS))
+
+
+def exporters() -> Exporters:
+    """All exporters, those for models of other libraries included where these are loaded."""
+    return {**EXPORTERS, **libraries.exporters()}
 
 
 def converters(*, missing: bool) -> dict[type[Any], Converter]:
     """All own exporters, for rows that may hold NaN or not."""
-    return {kind: Converter(_written(exporter, missing=missing), declare) for kind, exporter in EXPORTERS.items()}
+    known = exporters()
+    frame = Frame(frozenset(known))
+    return {kind: Converter(_written(exporter, frame, missing=missing), declare) for kind, exporter in known.items()}
 
 
-def _written(exporter: Exporter, *, missing: bool) -> Callable[[Any, Any, Any], None]:
+def _written(exporter: Exporter, frame: Frame, *, missing: bool) -> Callable[[Any, Any, Any], None]:
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        exporter(Writer(scope, operator, container, _FRAME, missing=missing))
+        exporter(Writer(scope, operator, container, frame, missing=missing))
 
     return convert
 
 
 def knows(estimator: Any) -> bool:
     """True when the whole estimator has an own exporter."""
-    return type(estimator) in EXPORTERS
+    return type(estimator) in exporters()
 
 
 def knows_part_of(estimator: Any) -> bool:
