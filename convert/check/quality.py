@@ -21,7 +21,11 @@ def measure_quality(
     """
     if task == "regression":
         return _r2(target, before, after)
-    if task in ("multioutput", "anomaly", "clustering", "transformation") or before.label is None or after.label is None:
+    if (
+        task in ("multioutput", "anomaly", "clustering", "transformation")
+        or before.label is None
+        or after.label is None
+    ):
         return None
     truth = target.astype(str)
     if not np.isin(truth, [str(value) for value in classes]).any():

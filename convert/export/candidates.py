@@ -20,7 +20,7 @@ from convert.export import graph
 from convert.export.plans import Plan, converters_for, estimator_for, initial_types, plans_for, tensors_for
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
-from convert.export.trees import ensemble
+from convert.export.trees.lifting import lift
 from convert.read.columns import Column
 from convert.read.source import Source
 from convert.wording import cause
@@ -107,7 +107,7 @@ def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.Da
     own = converters_for(plan, source, columns)
     model = export(estimator_for(plan, source.estimator), initial_types(tensors), own)
     if own is not None:
-        ensemble.lift(model)
+        lift(model)
     outputs = graph.tidy(model, source)
     session = sessions.open_session(model.SerializeToString())
     arrays = session.run([output.name for output in outputs], sessions.feeds(tensors, sample.head(2)))

@@ -17,6 +17,7 @@ from convert.export.parts import answering, parts_of
 from convert.export.refusal import NotExportable
 from convert.export.shapes import declare
 from convert.export.sklearn_onnx import Converter, export
+from convert.export.trees import libraries
 from convert.export.writer import Exporter, Exporters, Writer
 
 EXPORTERS: Exporters = {
@@ -28,13 +29,18 @@ EXPORTERS: Exporters = {
 }
 
 
+def exporters() -> Exporters:
+    """All exporters, those for models of other libraries included where these are loaded."""
+    return {**EXPORTERS, **libraries.exporters()}
+
+
 def converters(*, missing: bool, decided: Any = None) -> dict[type[Any], Converter]:
     """All own exporters, for rows that may hold NaN or not. Of the estimator `decided`, its decision function is wanted
     in place of its probabilities.
     """
     return {
         kind: Converter(_written(exporter, missing=missing, decided=decided), declare)
-        for kind, exporter in EXPORTERS.items()
+        for kind, exporter in exporters().items()
     }
 
 
@@ -73,7 +79,7 @@ def answer(estimator: Any, inputs: list[tuple[str, Any]], *, decision: bool, mis
 
 def knows(estimator: Any) -> bool:
     """True when the whole estimator has an own exporter."""
-    return type(estimator) in EXPORTERS
+    return type(estimator) in exporters()
 
 
 def knows_part_of(estimator: Any) -> bool:

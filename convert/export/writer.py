@@ -21,7 +21,6 @@ from skl2onnx.common.data_types import (
     StringTensorType,
 )
 
-from convert.export.frame import Frame
 from convert.export.refusal import NotExportable
 
 PRIVATE_DOMAIN = "edgekit.private"

@@ -40,7 +40,8 @@ def _is_indicator(last: Any) -> bool:
 def plain_classes(classes: NDArray[Any]) -> tuple[Any, ...]:
     """Class values as plain Python values, whole numbers as int."""
     return tuple(
-        int(value) if isinstance(value, float) and value.is_integer() else value for value in np.asarray(classes).tolist()
+        int(value) if isinstance(value, float) and value.is_integer() else value
+        for value in np.asarray(classes).tolist()
     )
 
 

@@ -56,9 +56,7 @@ def _weights(model: Any) -> list[float] | None:
 def _weighted(writer: Writer, parts: list[str], weights: list[float] | None) -> list[str]:
     if weights is None:
         return parts
-    return [
-        writer.node("Mul", part, writer.numbers([weight])) for part, weight in zip(parts, weights, strict=True)
-    ]
+    return [writer.node("Mul", part, writer.numbers([weight])) for part, weight in zip(parts, weights, strict=True)]
 
 
 def _average(writer: Writer, parts: list[str], weights: list[float] | None) -> str:
@@ -150,9 +148,7 @@ def stack_value(writer: Writer) -> None:
 
 def _stacked(writer: Writer) -> Rows:
     model = writer.model
-    parts = [
-        _answer(writer, part, method) for part, method in zip(model.estimators_, model.stack_method_, strict=True)
-    ]
+    parts = [_answer(writer, part, method) for part, method in zip(model.estimators_, model.stack_method_, strict=True)]
     if model.passthrough:
         parts.append(writer.rows)
     return Rows(asking.joined(writer, parts), model.final_estimator_.n_features_in_)

@@ -91,8 +91,9 @@ def one_against_one(writer: Writer) -> None:
     replies = [_score(writer, part) for part in model.estimators_]
     confidences = asking.joined(writer, [reply.numbers for reply in replies])
     # Predictions are compared with 0 and 1: one that is neither (of a regressor) is no vote.
-    predicted = asking.joined(writer, [_predicted(writer, part, reply) for part, reply in zip(
-        model.estimators_, replies, strict=True)])
+    predicted = asking.joined(
+        writer, [_predicted(writer, part, reply) for part, reply in zip(model.estimators_, replies, strict=True)]
+    )
     first, second, signs = _tables(len(model.classes_))
     zeros = writer.node("Equal", predicted, writer.numbers([0.0]))
     ones = writer.node("Equal", predicted, writer.numbers([1.0]))
@@ -103,9 +104,7 @@ def one_against_one(writer: Writer) -> None:
     )
     sums = writer.node("MatMul", confidences, writer.numbers(signs))
     size = writer.node("Add", writer.node("Abs", sums), writer.numbers([1.0]))
-    scores = writer.node(
-        "Add", votes, writer.node("Div", sums, writer.node("Mul", size, writer.numbers([3.0])))
-    )
+    scores = writer.node("Add", votes, writer.node("Div", sums, writer.node("Mul", size, writer.numbers([3.0]))))
     if len(model.classes_) == 2:
         scores = asking.last_columns(writer, scores)
         above = writer.node("Greater", scores, writer.numbers([_threshold(model.estimators_[0])]))

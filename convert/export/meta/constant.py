@@ -24,9 +24,7 @@ def classify(writer: Writer) -> None:
         writer.finish(1, constant_rows(writer, writer.numbers(shares[None]), len(shares)))
         return
     constants = np.ravel(model.constant) if model.constant is not None else [None] * model.n_outputs_
-    parts = [
-        _shares(model.strategy, *each) for each in zip(model.classes_, model.class_prior_, constants, strict=True)
-    ]
+    parts = [_shares(model.strategy, *each) for each in zip(model.classes_, model.class_prior_, constants, strict=True)]
     labels = np.array([classes[int(share.argmax())] for classes, share in zip(model.classes_, parts, strict=True)])
     typed = labels.astype(object) if labels.dtype.kind in "OUS" else labels.astype(np.int64)
     writer.finish(0, constant_rows(writer, writer.constant(typed[None]), len(labels)))

@@ -12,10 +12,11 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
+    RandomTreesEmbedding,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
-from convert.export.trees import boosting, forests
+from convert.export.trees import boosting, forests, several
 from convert.export.writer import Exporters
 
 EXPORTERS: Exporters = {
@@ -28,6 +29,7 @@ EXPORTERS: Exporters = {
     RandomForestRegressor: forests.regress,
     ExtraTreesRegressor: forests.regress,
     IsolationForest: forests.isolate,
+    RandomTreesEmbedding: several.embed,
     GradientBoostingClassifier: boosting.classify,
     GradientBoostingRegressor: boosting.regress,
     HistGradientBoostingClassifier: boosting.classify,

@@ -10,13 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from convert.export.refusal import NotExportable
-from convert.export.trees import ensemble
+from convert.export.trees import ensemble, initial
 from convert.export.trees.ensemble import Forest
 from convert.export.trees.fitted import (
-    Categories,
     Reals,
     Tree,
     boosted,
@@ -25,6 +22,8 @@ from convert.export.trees.fitted import (
     round_down,
     round_nearest,
 )
+from convert.export.trees.inputs import numbered
+from convert.export.trees.lookup import float32_rows
 from convert.export.writer import DOUBLE, FLOAT, Writer
 
 
@@ -39,6 +38,12 @@ def classify(writer: Writer) -> None:
         trees = [replace(tree, target=tree.target + 1, weight=tree.weight * scale) for tree in trees]
         baseline = np.array([0.0, baseline.item() * scale])
     raw, element = _summed(writer, _started(trees, baseline), baseline.size)
+    if not (hist or initial.constant(model)):
+        start = initial.scores(writer)
+        if binary:
+            both = np.array([[0.0, scale]])
+            start = writer.node("Mul", start, writer.numbers(both, DOUBLE))
+        raw, element = writer.node("Add", start, writer.cast(raw, DOUBLE, element)), DOUBLE
     # A tie is the first class to HistGradientBoosting and the second one to gradient boosting of two classes.
     label = writer.node("ArgMax", raw, axis=1, keepdims=0, select_last_index=int(binary and not hist))
     writer.finish_label(label)
@@ -60,7 +65,10 @@ def regress(writer: Writer) -> None:
     """The value; its logarithm is what Poisson and gamma losses sum."""
     trees, baseline = (_hist if hasattr(writer.model, "_predictors") else _classic)(writer.model)
     raw, element = _summed(writer, trees, 1)
-    raw = writer.node("Add", raw, writer.constant(baseline.astype(_numpy(element))))
+    if hasattr(writer.model, "_predictors") or initial.constant(writer.model):
+        raw = writer.node("Add", raw, writer.numbers(baseline, element))
+    else:
+        raw, element = writer.node("Add", initial.values(writer), writer.cast(raw, DOUBLE, element)), DOUBLE
     if getattr(writer.model, "loss", "") in ("poisson", "gamma"):
         raw = writer.node("Exp", raw)
     writer.finish(0, writer.cast(raw, writer.output_type(0), element))
@@ -70,25 +78,9 @@ def _summed(writer: Writer, trees: list[Tree], targets: int) -> tuple[str, int]:
     """The sums [rows, targets] and their element type."""
     hist = hasattr(writer.model, "_predictors")
     element = DOUBLE if hist and writer.input_type != FLOAT else FLOAT
-    rows = writer.cast(writer.input, element, writer.input_type)
-    if hist:
-        rows = _numbered(writer, rows, categories_of(writer.model), element)
+    rows = numbered(writer, categories_of(writer.model), element) if hist else float32_rows(writer)
     splits = [_split(tree, element, hist=hist) for tree in trees]
     return ensemble.add(writer, rows, Forest(trees, splits, targets, writer.missing)), element
-
-
-def _numbered(writer: Writer, rows: str, categories: Categories, element: int) -> str:
-    """The rows as the trees read them: each category by its number, then the other columns."""
-    if not categories.columns:
-        return rows
-    parts = []
-    for column, values in zip(categories.columns, categories.values, strict=True):
-        keys = values.astype(_numpy(element))
-        numbers = np.arange(len(keys), dtype=keys.dtype)
-        parts.append(writer.encode(writer.columns(rows, [column]), keys, numbers))
-    if categories.rest:
-        parts.append(writer.columns(rows, list(categories.rest)))
-    return writer.node("Concat", *parts, axis=1)
 
 
 def _split(tree: Tree, element: int, *, hist: bool) -> Any:
@@ -104,16 +96,12 @@ def _hist(model: Any) -> tuple[list[Tree], Reals]:
 
 
 def _classic(model: Any) -> tuple[list[Tree], Reals]:
-    if not (isinstance(model.init_, DummyClassifier | DummyRegressor) or model.init_ == "zero"):
-        raise NotExportable("it starts from another model (init=…)")
-    baseline = model._raw_predict_init(np.zeros((1, model.n_features_in_), dtype=np.float32))
+    baseline = np.zeros(model.n_trees_per_iteration_)
+    if initial.constant(model):
+        baseline = model._raw_predict_init(np.zeros((1, model.n_features_in_), dtype=np.float32))
     trees = [
         grown(each.tree_, np.full(each.tree_.node_count, k), model.learning_rate * each.tree_.value[:, 0, 0])
         for turn in model.estimators_
         for k, each in enumerate(turn)
     ]
     return trees, np.ravel(baseline)
-
-
-def _numpy(element: int) -> type[Any]:
-    return np.float64 if element == DOUBLE else np.float32

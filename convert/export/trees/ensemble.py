@@ -2,7 +2,7 @@
 
 Only nodes that split are stored; a leaf is an entry of (target, weight), the commonest first, because small numbers
 take fewer bytes. skl2onnx knows the operator sets of its own time only, so the operator is written under a private
-domain, which passes its checks, and `lift` moves it to its real one when the graph is whole.
+domain, which passes its checks, and `lifting` moves it to its real one when the graph is whole.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, numpy_helper
+from onnx import numpy_helper
 
-from convert.export.refusal import NotExportable
 from convert.export.trees.fitted import Ints, Tree
 from convert.export.writer import PRIVATE_DOMAIN, Writer
 
 OPERATOR = "TreeEnsemble"
-_DOMAIN, _VERSION = "ai.onnx.ml", 5
-_IR_VERSION = 10  # the one that was released with ai.onnx.ml 5
 _LEQ, _MEMBER = 0, 6
 _SUM, _NO_TRANSFORM = 1, 0
 
@@ -174,22 +171,3 @@ def _splits(parts: list[_Nodes]) -> dict[str, Any]:
     if values:
         found["membership_values"] = numpy_helper.from_array(np.concatenate(values), "membership_values")
     return found
-
-
-def lift(model: ModelProto) -> None:
-    """Move the operators of the private domain to ai.onnx.ml 5, with one import for each domain.
-
-    Raises NotExportable when another tree operator is left: onnxruntime runs those of version 3 under version 3 only.
-    """
-    for node in model.graph.node:
-        if node.op_type.startswith(OPERATOR) and node.domain != PRIVATE_DOMAIN:
-            raise NotExportable(f"it needs {node.op_type} besides edgekit's own trees")
-        if node.domain == PRIVATE_DOMAIN:
-            node.domain = _DOMAIN
-    used = {node.domain for node in model.graph.node}
-    kept = {line.domain: line.version for line in model.opset_import if line.domain not in (PRIVATE_DOMAIN, _DOMAIN)}
-    if _DOMAIN in used:
-        kept[_DOMAIN] = _VERSION
-        model.ir_version = _IR_VERSION
-    del model.opset_import[:]
-    model.opset_import.extend(helper.make_opsetid(*line) for line in sorted(kept.items()))

@@ -67,7 +67,8 @@ def boosted(predictor: Any, target: int, categories: Categories) -> Tree:
     members = {}
     for node in np.flatnonzero(split & (nodes["is_categorical"] != 0)):
         chosen = _chosen(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]])
-        numbers = np.arange(len(categories.values[nodes["feature_idx"][node]]))
+        # They count from 1: onnxruntime tests a set of up to 32 such numbers at once.
+        numbers = np.arange(1, len(categories.values[nodes["feature_idx"][node]]) + 1)
         # NaN is no member of any set: where it has to go left, the set is that of the right.
         if missing_left[node]:
             chosen = ~chosen
@@ -94,30 +95,40 @@ def _chosen(words: NDArray[np.uint32]) -> NDArray[np.bool_]:
 @dataclass(frozen=True)
 class Categories:
     """How HistGradientBoosting lays out its columns for its trees: categories first, each as its number among `values`
-    (NaN for an unknown or missing one), then the rest.
+    from 1 (NaN for an unknown or missing one), then the rest. `values` are float64 numbers or objects, texts.
     """
 
     columns: tuple[int, ...]
-    values: tuple[Reals, ...]
+    values: tuple[NDArray[Any], ...]
     rest: tuple[int, ...]
 
 
 def categories_of(model: Any) -> Categories:
-    """Read a fitted HistGradientBoosting model. Raises NotExportable when its categories are texts."""
+    """Read a fitted HistGradientBoosting model. Raises NotExportable when a column mixes texts and numbers."""
     # scikit-learn keeps its encoder private, and has no other place that tells the categories.
     encoder = getattr(model, "_preprocessor", None)
     if encoder is None:
         return Categories((), (), tuple(range(model.n_features_in_)))
-    known = [np.asarray(line) for line in encoder.named_transformers_["encoder"].categories_]
-    if any(line.dtype.kind not in "fiub" for line in known):
-        raise NotExportable("its categories are texts: put an OrdinalEncoder step before it")
-    numbers = [line.astype(np.float64) for line in known]
     marked = np.asarray(model.is_categorical_)
     return Categories(
         columns=tuple(np.flatnonzero(marked).tolist()),
-        values=tuple(line[~np.isnan(line)] for line in numbers),
+        values=tuple(_known(line) for line in encoder.named_transformers_["encoder"].categories_),
         rest=tuple(np.flatnonzero(~marked).tolist()),
     )
+
+
+def _known(line: NDArray[Any]) -> NDArray[Any]:
+    """A column's categories without the missing one."""
+    values = [value for value in np.asarray(line).tolist() if not _is_missing(value)]
+    if all(isinstance(value, str) for value in values):
+        return np.array(values, dtype=object)
+    if any(isinstance(value, str) for value in values):
+        raise NotExportable("some of its categories are texts and others numbers")
+    return np.array(values, dtype=np.float64)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value).item())
 
 
 def leaves(trees: list[Any]) -> Iterator[NDArray[np.intp]]:
