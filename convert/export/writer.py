@@ -35,6 +35,8 @@ _ELEMENTS: dict[type[Any], int] = {
     StringTensorType: STRING,
     BooleanTensorType: BOOL,
 }
+# skl2onnx knows the default version of the main domain's operators only.
+_VERSIONS = {("ai.onnx.ml", "LabelEncoder"): 2}
 # What other converters may ask of a tree's: answers that edgekit's own do not give.
 _UNKNOWN_OPTIONS = ("raw_scores", "decision_path", "decision_leaf", "decision_func", "score_samples")
 
@@ -110,23 +112,28 @@ class Writer:
 
     @cached_property
     def rows(self) -> str:
-        """The rows as floating numbers of type `element`."""
+        """The rows as floating numbers of type `element`. Raises NotExportable for texts."""
+        if self.input_type == STRING:
+            raise NotExportable(f"{type(self.model).__name__} takes numbers, and its rows are texts")
         return self.cast(self.input, self.element, self.input_type)
 
     def output_type(self, index: int) -> int:
         """The element type that numbers have to have in output `index`."""
         return int(DOUBLE if isinstance(self._operator.outputs[index].type, DoubleTensorType) else FLOAT)
 
+    @property
+    def outputs(self) -> int:
+        """How many outputs there are to finish."""
+        return len(self._operator.outputs)
+
     def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add an operator; its one output's name."""
-        name = str(self._scope.get_unique_variable_name(f"{kind.lower()}_out"))
-        self._add(kind, list(inputs), name, domain, attributes)
-        return name
+        return self.nodes(kind, 1, *inputs, domain=domain, **attributes)[0]
 
-    def nodes(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
+    def nodes(self, kind: str, count: int, *inputs: str, domain: str = "", **attributes: Any) -> list[str]:
         """Add an operator with several outputs; their names."""
         names = [str(self._scope.get_unique_variable_name(f"{kind.lower()}_out")) for _ in range(count)]
-        self._add(kind, list(inputs), names, "", attributes)
+        self._add(kind, list(inputs), names, domain, attributes)
         return names
 
     def constant(self, values: NDArray[Any]) -> str:
@@ -189,7 +196,7 @@ class Writer:
         prefix = str(self._scope.get_unique_variable_name("part")) + "_"
         part = compose.add_prefix(plain, prefix).graph
         for name, tensor in tensors.items():
-            self._add("Identity", [tensor], prefix + name, "", {})
+            self._add("Identity", [tensor], [prefix + name], "", {})
         self._container.nodes.extend(part.node)
         self._container.initializers.extend(part.initializer)
         versions = {(line.domain, line.version) for line in plain.opset_import}
@@ -202,7 +209,7 @@ class Writer:
 
     def finish(self, index: int, name: str) -> None:
         """Declare `name` to be output `index`."""
-        self._add("Identity", [name], self._operator.outputs[index].full_name, "", {})
+        self._add("Identity", [name], [self._operator.outputs[index].full_name], "", {})
 
     def finish_label(self, place: str) -> None:
         """Output 0: the classes at these places [rows] int64."""
@@ -215,10 +222,8 @@ class Writer:
             place = self.node("Gather", self.constant(classes.astype(np.int64)), place, axis=0)
         self.finish(0, place)
 
-    def _add(
-        self, kind: str, inputs: list[str], outputs: str | list[str], domain: str, attributes: dict[str, Any]
-    ) -> None:
-        version = 1 if domain else None
+    def _add(self, kind: str, inputs: list[str], outputs: list[str], domain: str, attributes: dict[str, Any]) -> None:
+        version = _VERSIONS.get((domain, kind), 1) if domain else None
         name = self._scope.get_unique_operator_name(kind)
         self._container.add_node(kind, inputs, outputs, op_domain=domain, op_version=version, name=name, **attributes)
 
