@@ -81,9 +81,13 @@ class Writer:
 
     def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add an operator; its one output's name."""
-        name = str(self._scope.get_unique_variable_name(f"{kind.lower()}_out"))
-        self._add(kind, list(inputs), name, domain, attributes)
-        return name
+        return self.nodes(kind, *inputs, count=1, domain=domain, **attributes)[0]
+
+    def nodes(self, kind: str, *inputs: str, count: int, domain: str = "", **attributes: Any) -> list[str]:
+        """Add an operator with `count` outputs; their names."""
+        names = [str(self._scope.get_unique_variable_name(f"{kind.lower()}_out")) for _ in range(count)]
+        self._add(kind, list(inputs), names, domain, attributes)
+        return names
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add an initializer; its name."""
@@ -132,7 +136,7 @@ class Writer:
     def _variable(self, name: str, width: int | None) -> Any:
         kind = DoubleTensorType if self.element == DOUBLE else FloatTensorType
         variable = self._scope.declare_local_variable("asked", kind([None, width]))
-        self._add("Identity", [name], variable.full_name, "", {})
+        self._add("Identity", [name], [variable.full_name], "", {})
         return variable
 
     def skip(self, index: int) -> None:
@@ -141,7 +145,7 @@ class Writer:
 
     def finish(self, index: int, name: str) -> None:
         """Declare `name` to be output `index`."""
-        self._add("Identity", [name], self._operator.outputs[index].full_name, "", {})
+        self._add("Identity", [name], [self._operator.outputs[index].full_name], "", {})
 
     def finish_label(self, place: str) -> None:
         """Output 0: the classes at these places [rows] int64."""
@@ -152,10 +156,10 @@ class Writer:
             place = self.node("Gather", self.constant(classes.astype(np.int64)), place, axis=0)
         self.finish(0, place)
 
-    def _add(self, kind: str, inputs: list[str], output: str, domain: str, attributes: dict[str, Any]) -> None:
+    def _add(self, kind: str, inputs: list[str], outputs: list[str], domain: str, attributes: dict[str, Any]) -> None:
         version = 1 if domain else None
         name = self._scope.get_unique_operator_name(kind)
-        self._container.add_node(kind, inputs, output, op_domain=domain, op_version=version, name=name, **attributes)
+        self._container.add_node(kind, inputs, outputs, op_domain=domain, op_version=version, name=name, **attributes)
 
 
 Exporter = Callable[[Writer], None]
