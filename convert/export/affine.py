@@ -40,17 +40,17 @@ class Affine:
         through = self.weights[:, None] * weights if self.diagonal else self.weights @ weights
         return through, offset + self.offset @ weights - self.centre @ through
 
-    def minus(self, point: Reals) -> Affine:
-        """The map to z − point; what can be is taken off before the multiplication, where float32 loses least."""
-        offset = self.offset - point
+    def centred(self) -> Affine:
+        """The same map with all that is taken off taken off before the multiplication: float32 loses least there."""
         if not self.diagonal or not np.all(self.weights):
-            return Affine(self.centre, self.weights, offset)
-        return Affine(self.centre - offset / self.weights, self.weights, np.zeros_like(offset))
+            return self
+        return Affine(self.centre - self.offset / self.weights, self.weights, np.zeros_like(self.offset))
 
 
 def scaling(centre: Any, weights: Any, width: int) -> Affine:
     """(x − centre) · weights, feature by feature; None stands for no centre or no scale."""
-    return Affine(_real(centre, np.zeros(width)), _real(weights, np.ones(width)), np.zeros(width))
+    shape = np.zeros(width)
+    return Affine(shape + _real(centre, shape), shape + _real(weights, shape + 1.0), shape)
 
 
 def projection(centre: Any, weights: Any) -> Affine:

@@ -36,14 +36,14 @@ def gemm(writer: Writer, rows: str, weights: Reals, offset: Reals) -> str:
     return writer.node("Gemm", rows, writer.numbers(weights), writer.numbers(offset))
 
 
-def features(writer: Writer, minus: Any = None) -> str:
-    """The model's features [rows, n] as they come out of the folded steps, less the point `minus` [n]."""
+def features(writer: Writer, after: Affine | None = None) -> str:
+    """The model's features [rows, n] as they come out of the folded steps, and after one more map."""
     affine = carried(writer.model)
-    if affine is None:
-        if minus is None or not np.any(minus):
-            return writer.rows
-        return writer.node("Sub", writer.rows, writer.numbers(minus))
-    return _apply(writer, affine if minus is None else affine.minus(np.asarray(minus, dtype=np.float64)))
+    if affine is None or after is None:
+        affine = affine or after
+    else:
+        affine = affine.then(after)
+    return writer.rows if affine is None else _apply(writer, affine.centred())
 
 
 def _apply(writer: Writer, affine: Affine) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.export.affine import Reals
+from convert.export.affine import Reals, scaling
 from convert.export.dense import answers
 from convert.export.products import features, gemm, product
 from convert.export.writer import BOOL, INT64, Writer
@@ -17,7 +17,7 @@ def gaussian(writer: Writer) -> None:
     model = writer.model
     variance, priors = np.asarray(model.var_, dtype=np.float64), np.log(np.asarray(model.class_prior_))
     middle = model.class_prior_ @ model.theta_
-    rows = writer.node("Unsqueeze", features(writer, middle), writer.constant(np.array([1])))
+    rows = writer.node("Unsqueeze", features(writer, scaling(middle, None, len(middle))), writer.constant(np.array([1])))
     scaled = writer.node("Sub", rows, writer.numbers(model.theta_ - middle))
     scaled = writer.node("Mul", scaled, writer.numbers(np.sqrt(0.5 / variance)))
     squares = writer.node("ReduceSumSquare", scaled, writer.constant(np.array([2])), keepdims=0)
