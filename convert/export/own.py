@@ -82,6 +82,16 @@ def knows(estimator: Any) -> bool:
     return type(estimator) in exporters()
 
 
+def folds(estimator: Any) -> bool:
+    """True when the estimator's exporter can multiply affine steps before it into its own numbers."""
+    return type(estimator) in dense.EXPORTERS or type(estimator) in kernels.EXPORTERS
+
+
+def has_trees(estimator: Any) -> bool:
+    """True when trees are a part of the estimator: they compare what steps before them computed in float64."""
+    return any(type(part) in trees.EXPORTERS for part in parts_of(estimator))
+
+
 def knows_part_of(estimator: Any) -> bool:
     """True when the estimator, or one that it is made of, has an own exporter."""
     return any(knows(part) for part in parts_of(estimator))

@@ -3,14 +3,14 @@
 edgekit's own exporters first, where they know a part of the model; skl2onnx's are the fallback. float32 first: it is
 smallest and fastest, and right for most models. scikit-learn itself computes preprocessing in float64 and casts to
 float32 just before trees, which the own exporters and the plans "last step in float32" repeat exactly, so steps before
-own trees want float64 first. Kernels and Gaussian processes need float64 throughout. Which one is right for a model is
+own trees want float64 first. Each own plan is tried with the scaler before the model folded in first. Kernels and Gaussian processes need float64 throughout. Which one is right for a model is
 decided by parity alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from skl2onnx.common.data_types import (
 from skl2onnx.sklapi import CastTransformer
 from sklearn.pipeline import Pipeline
 
-from convert.export import own
+from convert.export import fold, own
 from convert.export.parts import has_steps, picks_columns, unwrapped
 from convert.export.sklearn_onnx import Converters
 from convert.read.columns import Column
@@ -45,7 +45,7 @@ _TENSOR_TYPES: dict[Dtype, Callable[[list[int | None]], Any]] = {
 class Plan:
     """`numbers`: the tensor type of numeric features. `integers`: whole-number columns keep int64 (as categories).
     `cast`: the pipeline's last step gets float32, whatever came before. `own`: by edgekit's own exporters where they
-    know a part of the model.
+    know a part of the model. `fold`: affine steps before the last one become part of it.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Plan:
     integers: bool = False
     cast: bool = False
     own: bool = False
+    fold: bool = False
 
 
 PLANS = (
@@ -81,9 +82,15 @@ PLANS = (
 def plans_for(source: Source, columns: tuple[Column, ...]) -> list[Plan]:
     """The plans that make sense for such a model and such rows."""
     fitting = [plan for plan in PLANS if _fits(plan, source, columns)]
-    if _bare(source):
+    if fold.folded(source.estimator, own.folds) is not None:
+        fitting = [twin for plan in fitting for twin in ((_folding(plan), plan) if plan.own else (plan,))]
+    if _bare(source) or not own.has_trees(source.estimator):
         return fitting
     return sorted(fitting, key=lambda plan: (not plan.own, plan.own and plan.numbers == "float32"))
+
+
+def _folding(plan: Plan) -> Plan:
+    return replace(plan, name=f"{plan.name}, affine steps folded in", fold=True)
 
 
 def converters_for(plan: Plan, source: Source, columns: tuple[Column, ...]) -> Converters | None:
@@ -132,7 +139,11 @@ def initial_types(tensors: list[Tensor]) -> list[tuple[str, Any]]:
 
 
 def estimator_for(plan: Plan, estimator: Any) -> Any:
-    """The estimator to export: with a cast before the last step where the plan says so. Shares the fitted steps."""
+    """The estimator to export: with affine steps folded, or with a cast before the last step, where the plan says so.
+    Shares the fitted steps.
+    """
+    if plan.fold:
+        return fold.folded(estimator, own.folds)
     if not plan.cast:
         return estimator
     *before, last = estimator.steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sklearn import cluster, decomposition, feature_selection, impute, mixture, preprocessing, random_projection
+
 # Its public name works only where somebody has enabled the experiment, as whoever unpickles one has not.
 from sklearn.impute._iterative import IterativeImputer
 from sklearn.neural_network import BernoulliRBM

@@ -177,7 +177,11 @@ def _pieces(curve: Any, extrapolation: str) -> tuple[NDArray[Any], NDArray[Any],
     else:
         edges = (breaks[:1], breaks[-1:])
         outside = [_beyond(curve, edge, extrapolation, len(middle)) for edge in (low, high)]
-    return breaks, np.concatenate([edges[0], starts, edges[1]]), np.concatenate([outside[0], middle, outside[1]], axis=1)
+    return (
+        breaks,
+        np.concatenate([edges[0], starts, edges[1]]),
+        np.concatenate([outside[0], middle, outside[1]], axis=1),
+    )
 
 
 def _beyond(curve: Any, edge: float, extrapolation: str, powers: int) -> NDArray[np.float64]:

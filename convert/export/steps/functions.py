@@ -139,6 +139,8 @@ def _with_words(writer: Writer, function: Any, words: dict[str, Any]) -> str:
 
 def _unknown(function: Any, words: dict[str, Any]) -> str:
     name = getattr(function, "__name__", repr(function))
-    known = ", ".join(sorted({str(getattr(each, "__name__", each)) for each in FUNCTIONS} | {"clip", "nan_to_num", "round"}))
+    known = ", ".join(
+        sorted({str(getattr(each, "__name__", each)) for each in FUNCTIONS} | {"clip", "nan_to_num", "round"})
+    )
     given = f" with {', '.join(sorted(words))}" if words else ""
     return f"FunctionTransformer calls {name}{given}, which has no ONNX form (known are {known})"

@@ -1,0 +1,140 @@
+"""Distances and kernels between rows and fitted points, mostly as one matrix product with all points.
+
+Points are moved to their mean in float64 first: ‖z‖² − 2 z·t + ‖t‖² loses the fewest digits there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convert.export.affine import Reals, scaling
+from convert.export.products import features, gemm, product
+from convert.export.refusal import NotExportable
+from convert.export.writer import Writer
+
+# [rows, features, points] of one batch of a thousand rows in float32: 256 MB.
+_MAX_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel of `sklearn.metrics.pairwise.pairwise_kernels` with its parameters."""
+
+    metric: str
+    gamma: float = 1.0
+    degree: float = 3.0
+    coef0: float = 1.0
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Rows [rows, m] as a tensor and points [n, m], both moved and scaled alike."""
+
+    rows: str
+    points: Reals
+
+
+def real(values: Any) -> Reals:
+    """Fitted numbers as dense float64. Raises NotExportable for sparse ones."""
+    if hasattr(values, "toarray"):
+        raise NotExportable("it was trained on sparse rows")
+    return np.asarray(values, dtype=np.float64)
+
+
+def moved(writer: Writer, points: Any, scale: Any = None) -> Moved:
+    """Rows and points about the points' mean, each feature times `scale`."""
+    points = real(points)
+    after = scaling(points.mean(axis=0), scale, points.shape[1])
+    return Moved(features(writer, after), (points - after.centre) * after.weights)
+
+
+def squared(writer: Writer, pair: Moved) -> str:
+    """Squared Euclidean distances [rows, n], at least 0."""
+    norm = writer.node("ReduceSumSquare", pair.rows, writer.constant(np.array([1])), keepdims=1)
+    total = writer.node("Add", ranks(writer, pair), norm)
+    return writer.node("Max", total, writer.numbers([0.0]))
+
+
+def ranks(writer: Writer, pair: Moved) -> str:
+    """Squared Euclidean distances less the row's own squared norm: the order of distances, one operator."""
+    norms = writer.numbers((pair.points**2).sum(axis=1))
+    return writer.node("Gemm", pair.rows, writer.numbers(pair.points), norms, alpha=-2.0, transB=1)
+
+
+def bell(writer: Writer, pair: Moved) -> str:
+    """exp(−‖z − t‖²) [rows, n]."""
+    norm = writer.node("ReduceSumSquare", pair.rows, writer.constant(np.array([1])), keepdims=1)
+    norms = writer.numbers(-(pair.points**2).sum(axis=1))
+    cross = writer.node("Gemm", pair.rows, writer.numbers(pair.points), norms, alpha=2.0, transB=1)
+    return writer.node("Exp", writer.node("Sub", cross, norm))
+
+
+def absolute(writer: Writer, pair: Moved, power: float) -> str:
+    """Σ |z − t|^power [rows, n] over the features; for an infinite power the greatest |z − t|."""
+    if pair.points.size <= _MAX_AT_ONCE:
+        rows = writer.node("Unsqueeze", pair.rows, writer.constant(np.array([2])))
+        parts = _raised(writer, writer.node("Sub", rows, writer.numbers(pair.points.T)), power)
+        kind = "ReduceMax" if np.isinf(power) else "ReduceSum"
+        return writer.node(kind, parts, writer.constant(np.array([1])), keepdims=0)
+    total = ""
+    for place, column in enumerate(pair.points.T):
+        difference = writer.node("Sub", writer.columns(pair.rows, [place]), writer.numbers(column))
+        part = _raised(writer, difference, power)
+        total = part if not total else writer.node("Max" if np.isinf(power) else "Add", total, part)
+    return total
+
+
+def _raised(writer: Writer, difference: str, power: float) -> str:
+    size = writer.node("Abs", difference)
+    return size if power == 1 or np.isinf(power) else writer.node("Pow", size, writer.numbers(np.array(power)))
+
+
+def kernel(writer: Writer, points: Any, form: Kernel) -> str:
+    """Kernel values [rows, n]. Raises NotExportable for a kernel that is not known."""
+    points = real(points)
+    if form.metric == "rbf":
+        return bell(writer, moved(writer, points, np.sqrt(form.gamma)))
+    if form.metric == "linear":
+        return product(writer, points.T, np.zeros(len(points)))
+    if form.metric in ("poly", "polynomial"):
+        inner = product(writer, form.gamma * points.T, np.full(len(points), form.coef0))
+        return inner if form.degree == 1 else writer.node("Pow", inner, writer.numbers(np.array(form.degree)))
+    if form.metric == "sigmoid":
+        return writer.node("Tanh", product(writer, form.gamma * points.T, np.full(len(points), form.coef0)))
+    if form.metric == "laplacian":
+        return writer.node("Exp", writer.node("Neg", absolute(writer, moved(writer, points, form.gamma), 1)))
+    if form.metric == "cosine":
+        return cosine(writer, points)
+    if form.metric in ("chi2", "additive_chi2"):
+        return _chi_squared(writer, points, form)
+    raise NotExportable(f"its kernel {form.metric!r} is unknown")
+
+
+def cosine(writer: Writer, points: Any) -> str:
+    """Cosines [rows, n] of the angles between rows and points; 0 where one of them is all zeros."""
+    points = real(points)
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    unit = points / np.where(lengths == 0, 1.0, lengths)
+    rows = features(writer)
+    length = writer.node("ReduceL2", rows, writer.constant(np.array([1])), keepdims=1)
+    least = writer.numbers([np.finfo(np.float32).tiny])
+    rows = writer.node("Div", rows, writer.node("Max", length, least))
+    return gemm(writer, rows, unit.T, np.zeros(len(unit)))
+
+
+def _chi_squared(writer: Writer, points: Reals, form: Kernel) -> str:
+    """−Σ (z − t)² / (z + t), a term being 0 where both are (`additive_chi2_kernel`); its exponential for chi2."""
+    if points.size > _MAX_AT_ONCE:
+        raise NotExportable(f"its kernel {form.metric!r} over {len(points)} points takes too much memory")
+    rows = writer.node("Unsqueeze", features(writer), writer.constant(np.array([2])))
+    place = writer.numbers(points.T)
+    difference, total = writer.node("Sub", rows, place), writer.node("Add", rows, place)
+    some = writer.node("Where", writer.node("Equal", total, writer.numbers([0.0])), writer.numbers([1.0]), total)
+    parts = writer.node("Div", writer.node("Mul", difference, difference), some)
+    added = writer.node("Neg", writer.node("ReduceSum", parts, writer.constant(np.array([1])), keepdims=0))
+    if form.metric == "additive_chi2":
+        return added
+    return writer.node("Exp", writer.node("Mul", added, writer.numbers([form.gamma])))
