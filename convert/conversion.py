@@ -10,11 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from convert.check.parity import Agreement
+from convert.check.panel import Panel
+from convert.check.verdict import Verdict
+from convert.check.worst import worst_rows
 from convert.export.candidates import Attempt
 from convert.pack import card, report
+from convert.pack.record import Record
 from edgekit import packing
-from edgekit.bundle import SUFFIX, parse
+from edgekit.bundle import SUFFIX, Bundle, parse
 from edgekit.files import TEMPORARY_PREFIX, publish_folder, remove_folder
 from edgekit.manifest import Manifest
 
@@ -64,23 +67,44 @@ class Conversion:
         return target
 
 
-def finish(content: bytes, attempts: list[Attempt], reported: Agreement, notes: tuple[str, ...]) -> Conversion:
+@dataclass(frozen=True)
+class Outcome:
+    """What a conversion has found, for its report."""
+
+    attempts: list[Attempt]
+    judging: Panel
+    verdict: Verdict
+    record: Record
+    notes: tuple[str, ...]
+
+
+def finish(content: bytes, outcome: Outcome) -> Conversion:
     """Read the bundle back as any reader would, and write up what happened."""
     bundle = parse(content)
-    figures = report.Report(
+    figures = _report(bundle, outcome)
+    written = {
+        "report.json": report.as_json(figures),
+        "report.md": report.as_markdown(figures),
+        "model_card.md": card.as_markdown(figures),
+        "measured.json": msgspec.json.encode(outcome.record, order="sorted") + b"\n",
+    }
+    return Conversion(bundle.manifest, content, figures, written)
+
+
+def _report(bundle: Bundle, outcome: Outcome) -> report.Report:
+    verdict, panel = outcome.verdict, outcome.judging
+    return report.Report(
         schema=report.SCHEMA,
         bundle_sha256=bundle.sha256,
         bundle_bytes=bundle.bytes,
         onnx_bytes=bundle.manifest.file("model").expanded_bytes,
         manifest=bundle.manifest,
-        reported=report.disagreement(reported),
-        plans=[report.outcome(attempt) for attempt in attempts],
-        notes=list(notes),
+        reported=report.disagreement(verdict.reported),
+        plans=[report.outcome(attempt) for attempt in outcome.attempts],
+        notes=list(outcome.notes),
+        variants=outcome.record.variants,
+        plain=outcome.record.plain,
+        worst=worst_rows(panel.rows, verdict.got, verdict.reported.bad),
+        worst_edge=worst_rows(panel.edge.trial, verdict.got_edge, verdict.edge.bad, panel.edge.rows.labels),
+        edge_kinds=[report.EdgeKind(**line) for line in panel.edge.by_kind(verdict.edge)],
     )
-    written = {
-        "report.json": report.as_json(figures),
-        "report.md": report.as_markdown(figures),
-        "model_card.md": card.as_markdown(figures),
-        "measured.json": msgspec.json.encode(bundle.manifest.measured, order="sorted") + b"\n",
-    }
-    return Conversion(bundle.manifest, content, figures, written)

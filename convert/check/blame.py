@@ -1,7 +1,8 @@
 """Finds out which step of a pipeline answers differently first, and what usually helps.
 
-The pipeline is cut after each step in turn; the first cut whose ONNX form differs from scikit-learn's own result is to
-blame, otherwise the last step is.
+The pipeline is cut after each step in turn, and the cut is exported under the plan that is on trial, by edgekit's own
+exporters where it uses them; the first cut whose ONNX form differs from scikit-learn's own result is to blame,
+otherwise the last step is.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from convert.check import session as sessions
 from convert.export.candidates import Export
-from convert.export.plans import initial_types
+from convert.export.plans import converters_for, initial_types
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
+from convert.export.trees.lifting import lift
+from convert.read.columns import describe
 from convert.read.source import Source, last_step
 
 _ROWS = 512
@@ -74,7 +77,11 @@ def _transform(
         expected = prefix.transform(source.rows(sample))
     if hasattr(expected, "toarray"):
         expected = expected.toarray()
-    session = sessions.open_session(export(prefix, initial_types(made.tensors)).SerializeToString())
+    own = converters_for(made.plan, source, describe(sample))
+    model = export(prefix, initial_types(made.tensors), own)
+    if own is not None:
+        lift(model)
+    session = sessions.open_session(model.SerializeToString())
     (got,) = session.run(None, sessions.feeds(made.tensors, sample))[:1]
     return np.asarray(expected, dtype=np.float64), np.asarray(got, dtype=np.float64)
 

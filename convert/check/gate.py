@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.check.blame import blame, hint
-from convert.check.edge_rows import EdgeRows
-from convert.check.parity import Agreement, within
+from convert.check.edge_trial import EdgeAgreement, EdgeTrial, first_kind_over
+from convert.check.parity import Agreement, Answers, within
 from convert.check.trial import Trial
+from convert.check.worst import worst_row
 from convert.export.candidates import Export
 from convert.read.source import Source
 from edgekit.errors import JudgedBad
@@ -24,23 +25,28 @@ class Gate:
     made: Export
     budget: float
 
-    def pass_rows(self, trial: Trial, agreement: Agreement) -> None:
+    def pass_rows(self, trial: Trial, got: Answers, agreement: Agreement) -> None:
         """Ordinary rows must fit the budget."""
         if not within(agreement, self.budget):
-            raise self._refusal(trial, agreement, f"{agreement.rows:,} rows")
+            raise self._refusal(trial, got, agreement, f"{agreement.rows:,} rows")
 
-    def pass_edge_rows(self, trial: Trial, agreement: Agreement, rows: EdgeRows) -> None:
-        """Edge rows must fit the same budget; below a thousand of them that means none may change."""
-        if not within(agreement, self.budget):
-            special = rows.labels[int(np.flatnonzero(agreement.bad)[0])]
-            raise self._refusal(trial, agreement, f"{agreement.rows:,} edge rows (first with {special})")
+    def pass_edge_rows(self, edge: EdgeTrial, got: Answers, found: EdgeAgreement) -> None:
+        """Each kind of edge rows that count must fit the same budget; below a thousand of them none may change."""
+        kind = first_kind_over(edge, found, self.budget)
+        if kind is None:
+            return
+        counted = edge.trial.take(np.flatnonzero(edge.counts))
+        labels = [edge.rows.labels[place] for place in np.flatnonzero(edge.counts)]
+        first = labels[int(np.flatnonzero(found.counted.bad)[0])]
+        rows = f"{found.counted.rows:,} edge rows (first with {first})"
+        raise self._refusal(counted, got.take(np.flatnonzero(edge.counts)), found.counted, rows)
 
-    def _refusal(self, trial: Trial, agreement: Agreement, rows: str) -> JudgedBad:
+    def _refusal(self, trial: Trial, got: Answers, agreement: Agreement, rows: str) -> JudgedBad:
         return JudgedBad(
             f"the ONNX form of {self.source.kind} answers differently: of {rows}, {agreement.label_changes:,} change "
             f"their label and {agreement.rows_off:,} are off (by up to {agreement.max_absolute:.3g}), allowed are "
-            f"{self.budget:.3%}; first to differ is {blame(self.source, self.made, trial.frame)}: "
-            f"{hint(self.source)}, or allow more with --max-label-change",
+            f"{self.budget:.3%}; the worst is {worst_row(trial, got, agreement)}; first to differ is "
+            f"{blame(self.source, self.made, trial.frame)}: {hint(self.source)}, or allow more with --max-label-change",
             reason="parity",
         )
 

@@ -18,19 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from convert.check.session import open_session
 from edgekit import wire
-from edgekit.errors import EdgekitError, UsageFault
-from edgekit.files import read_bounded
+from edgekit.errors import EdgekitError
 from edgekit.manifest import Measured
 from edgekit.times import rfc3339, utc_now
 
-_MAX_RECORD_BYTES = 1 << 16
 _TIMEOUT_S = 300
 _WARMUP_RUNS = 50
 _TIMED_RUNS = 2000
@@ -39,13 +36,7 @@ _TIMED_S = 2.0
 
 def measure(content: bytes, inputs: Mapping[str, NDArray[Any]]) -> Measured:
     """Measure the model on these inputs (the first rows are used one by one). Raises EdgekitError."""
-    with tempfile.TemporaryDirectory(prefix="edgekit-measure-") as name:
-        folder = Path(name)
-        (folder / "model.onnx").write_bytes(content)
-        # A pickled object array is never read back: texts travel as fixed-width unicode.
-        plain = [array.astype(str) if array.dtype == object else array for array in inputs.values()]
-        np.savez(folder / "rows.npz", np.array(list(inputs)), *plain)
-        found = _run_child(folder)
+    found = _measure_apart(content, inputs)
     return Measured(
         created=rfc3339(_created()),
         host=describe_host(),
@@ -57,22 +48,19 @@ def measure(content: bytes, inputs: Mapping[str, NDArray[Any]]) -> Measured:
     )
 
 
-def read_measured(path: Path) -> Measured:
-    """The record of an earlier conversion, to be packed again. Raises UsageFault."""
-    try:
-        record = msgspec.json.decode(read_bounded(path, _MAX_RECORD_BYTES), type=Measured)
-    except (OSError, ValueError) as error:
-        raise UsageFault(
-            f"{path} is no readable measured.json ({error}): give the one from an earlier conversion's report folder",
-            reason="measured_unreadable",
-        ) from error
-    if record.zstd != wire.zstd_version():
-        raise UsageFault(
-            f"{path} was made with zstd {record.zstd} and {wire.zstd_version()} is installed here: the bytes would "
-            "differ; install the same version, or measure anew without --measured",
-            reason="zstd_version",
-        )
-    return record
+def load_peak(content: bytes, inputs: Mapping[str, NDArray[Any]]) -> int:
+    """Bytes by which peak memory grows in a fresh process when the model is loaded and answers one row."""
+    return int(_measure_apart(content, inputs, "--load-only")["load_peak_bytes"])
+
+
+def _measure_apart(content: bytes, inputs: Mapping[str, NDArray[Any]], *words: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="edgekit-measure-") as name:
+        folder = Path(name)
+        (folder / "model.onnx").write_bytes(content)
+        # A pickled object array is never read back: texts travel as fixed-width unicode.
+        plain = [array.astype(str) if array.dtype == object else array for array in inputs.values()]
+        np.savez(folder / "rows.npz", np.array(list(inputs)), *plain)
+        return _run_child(folder, *words)
 
 
 def _created() -> datetime:
@@ -87,8 +75,8 @@ def describe_host() -> str:
     return ", ".join(part for part in (platform.machine(), model, f"{os.cpu_count()} cores") if part)
 
 
-def _run_child(folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "convert.check.measure", str(folder)]
+def _run_child(folder: Path, *words: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "convert.check.measure", str(folder), *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
     except subprocess.CalledProcessError as error:
@@ -111,7 +99,7 @@ def _peak_bytes() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
 
 
-def _measure_here(folder: Path) -> dict[str, float]:
+def _measure_here(folder: Path, *words: str) -> dict[str, float]:
     with np.load(folder / "rows.npz", allow_pickle=False) as arrays:
         names = [str(name) for name in arrays["arr_0"]]
         loaded = [arrays[f"arr_{i + 1}"] for i in range(len(names))]
@@ -124,7 +112,7 @@ def _measure_here(folder: Path) -> dict[str, float]:
     session = open_session(content)
     session.run(None, rows[0])
     peak = _peak_bytes() - before
-    return {"load_peak_bytes": peak} | _latency(session, rows)
+    return {"load_peak_bytes": peak} | ({} if "--load-only" in words else _latency(session, rows))
 
 
 def _latency(session: onnxruntime.InferenceSession, rows: list[dict[str, NDArray[Any]]]) -> dict[str, float]:
@@ -141,4 +129,4 @@ def _latency(session: onnxruntime.InferenceSession, rows: list[dict[str, NDArray
 
 
 if __name__ == "__main__":
-    print(json.dumps(_measure_here(Path(sys.argv[1]))))  # noqa: T201 - the parent reads this line
+    print(json.dumps(_measure_here(Path(sys.argv[1]), *sys.argv[2:])))  # noqa: T201 - the parent reads this line

@@ -83,8 +83,22 @@ def tolerance_for(role: OutputRole | None, expected: Number | None) -> Tolerance
     return Tolerance(max(1e-3 * float(np.std(finite)), 1e-6 * float(np.median(np.abs(finite))), 1e-12), 1e-6)
 
 
-def compare(expected: Answers, got: Answers, tolerance: Tolerance) -> Agreement:
-    """Compare answers row by row. Raises ValueError when their shapes do not fit."""
+def lossy_tolerance(role: OutputRole | None, expected: Number | None, exact: Tolerance, drift: float) -> Tolerance:
+    """How far a form that rounds may move a number: `drift` of a probability (0.02 is two percentage points), or for
+    values and scores that share of the standard deviation of `expected`. Never less than what an exact form may.
+    """
+    if role == "probabilities" or expected is None:
+        return Tolerance(max(drift, exact.absolute), exact.relative)
+    finite = expected[np.isfinite(expected)]
+    spread = float(np.std(finite)) if finite.size else 0.0
+    return Tolerance(max(drift * spread, exact.absolute), exact.relative)
+
+
+def compare(expected: Answers, got: Answers, tolerance: Tolerance, among: NDArray[np.bool_] | None = None) -> Agreement:
+    """Compare answers row by row, or only those rows that `among` marks. Raises ValueError when shapes do not fit."""
+    if among is not None:
+        picked = np.flatnonzero(among)
+        return compare(expected.take(picked), got.take(picked), tolerance)
     changed = _changed(expected.label, got.label, len(expected))
     difference, scale = _differences(expected.numbers, got.numbers, len(expected))
     off = (difference > tolerance.absolute + tolerance.relative * scale).any(axis=1)
@@ -121,6 +135,19 @@ def _differences(expected: Number | None, got: Number | None, rows: int) -> tupl
         difference = np.where(same, 0.0, np.abs(expected - got))
     difference = np.where(np.isnan(difference), np.inf, difference)
     return difference, np.where(np.isfinite(expected), np.abs(expected), 0.0)
+
+
+def near_tie(role: OutputRole | None, expected: Answers, tolerance: Tolerance) -> NDArray[np.bool_]:
+    """Marks the rows whose label hangs on a difference that is no larger than the tolerance."""
+    numbers = expected.numbers
+    if expected.label is None or numbers is None or role not in ("probabilities", "score"):
+        return np.zeros(len(expected), dtype=bool)
+    if numbers.shape[1] == 1:
+        alone: NDArray[np.bool_] = np.abs(numbers[:, 0]) <= tolerance.absolute
+        return alone
+    top = np.sort(numbers, axis=1)[:, -2:]
+    near: NDArray[np.bool_] = top[:, 1] - top[:, 0] <= tolerance.absolute + tolerance.relative * np.abs(top[:, 1])
+    return near
 
 
 def within(agreement: Agreement, budget: float) -> bool:

@@ -16,6 +16,9 @@ from edgekit.errors import ModelFault
 
 MIN_ROWS = 20
 _SEED = 0
+# Enough to tell a change of 0.1 % apart from none, in seconds.
+_MOST_CHOOSING = 20_000
+_MOST_JUDGING = 50_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def ask(source: Source, frame: pd.DataFrame, tolerance: Tolerance | None = None)
 
 
 def halves(rows: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions of two random halves, always the same for the same number of rows. Raises ModelFault when too few."""
+    """Positions of rows of two random halves, always the same for the same number of rows: those that choose and those
+    that judge, as many as are needed. Raises ModelFault when there are too few.
+    """
     count = len(rows.frame)
     if count < MIN_ROWS:
         raise ModelFault(
@@ -55,4 +60,5 @@ def halves(rows: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
             reason="too_few_rows",
         )
     order = np.random.default_rng(_SEED).permutation(count)
-    return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+    choosing, judging = order[: count // 2], order[count // 2 :]
+    return np.sort(choosing[:_MOST_CHOOSING]), np.sort(judging[:_MOST_JUDGING])

@@ -1,31 +1,36 @@
 """Builds the ONNX form under each plan and chooses one by parity on the rows that may choose.
 
-The first plan that agrees exactly is taken; otherwise the one with the fewest changed rows, if it fits the budget.
+The first plan that agrees exactly is taken, among a few of these the one that also agrees where the source model stands
+on a knife's edge; otherwise the one with the fewest changed rows, if it fits the budget.
 Nothing that fails parity gets through: the error names the step that differs first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import pandas as pd
+from onnx import ModelProto
 
 from convert.check import session as sessions
-from convert.check.parity import Agreement, Answers, compare, within
-from convert.check.trial import Trial
+from convert.check.edge_trial import EdgeAgreement
+from convert.check.panel import Panel
+from convert.check.parity import Agreement, Answers, compare
 from convert.export import graph
 from convert.export.plans import Plan, converters_for, estimator_for, initial_types, plans_for, tensors_for
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
 from convert.export.trees.lifting import lift
+from convert.progress import Progress, Stage, Step, quiet
 from convert.read.columns import Column
 from convert.read.source import Source
 from convert.wording import cause
 from edgekit.errors import ModelFault
 from edgekit.manifest import Onnx, Output, Tensor
+
+_PLANS_PAST_EXACT = 3
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,13 @@ class Export:
     onnx: Onnx
 
 
-def answer(made: Export, frame: pd.DataFrame) -> Answers:
-    """Load the export and run it on these rows. Raises what onnxruntime raises."""
-    if len(frame) == 0:
-        return Answers(None, None)
-    return sessions.run(sessions.open_session(made.content), made.tensors, made.outputs, frame)
+def answer(made: Export, *frames: pd.DataFrame) -> list[Answers]:
+    """Load the export once and run it on each frame. Raises what onnxruntime raises."""
+    session = sessions.open_session(made.content)
+    return [
+        sessions.run(session, made.tensors, made.outputs, frame) if len(frame) else Answers(None, None)
+        for frame in frames
+    ]
 
 
 @dataclass(frozen=True)
@@ -54,31 +61,41 @@ class Attempt:
     fault: str | None = None
     made: Export | None = None
     ordinary: Agreement | None = None
-    edge: Agreement | None = None
+    edge: EdgeAgreement | None = None
 
     @property
     def exact(self) -> bool:
-        """No answer differs on any row."""
-        return all(found is not None and found.exact for found in (self.ordinary, self.edge))
+        """No answer differs on any row that counts."""
+        return self.ordinary is not None and self.edge is not None and self.ordinary.exact and self.edge.counted.exact
+
+    @property
+    def strict(self) -> bool:
+        """Exact, also where the source model stands on a knife's edge."""
+        return self.exact and self.edge is not None and self.edge.steering == 0
 
     @property
     def badness(self) -> tuple[float, ...]:
-        """Sorts attempts from best to worst; those with a fault come last."""
+        """Sorts attempts from best to worst; those with a fault come last, and of exact ones the size of a difference
+        says nothing.
+        """
         if self.ordinary is None or self.edge is None:
             return (np.inf,)
-        return tuple(a + b for a, b in zip(self.ordinary.badness, self.edge.badness, strict=True))
-
-    def within(self, budget: float) -> bool:
-        """Both kinds of rows fit the budget."""
-        return all(found is not None and within(found, budget) for found in (self.ordinary, self.edge))
+        changes, off, largest = (a + b for a, b in zip(self.ordinary.badness, self.edge.counted.badness, strict=True))
+        return (changes, off, 0.0, self.edge.steering) if self.exact else (changes, off, largest, 0)
 
 
-def try_plans(source: Source, columns: tuple[Column, ...], ordinary: Trial, edge: Trial) -> list[Attempt]:
-    """Try the plans in order up to the first exact one. Raises ModelFault when none can be exported and run."""
+def try_plans(source: Source, columns: tuple[Column, ...], panel: Panel, progress: Progress = quiet) -> list[Attempt]:
+    """Try the plans in order up to the first that is exact even on a knife's edge, or a few past the first exact one.
+
+    Raises ModelFault when none can be exported and run.
+    """
     attempts: list[Attempt] = []
-    for attempt in _attempts(source, columns, ordinary, edge):
-        attempts.append(attempt)
-        if attempt.exact:
+    plans = plans_for(source, columns)
+    for number, plan in enumerate(plans):
+        progress(Step(Stage.EXPORT, plan.name, number, len(plans)))
+        attempts.append(_attempt(source, plan, columns, panel))
+        first = next((place for place, attempt in enumerate(attempts) if attempt.exact), number)
+        if attempts[-1].strict or number - first >= _PLANS_PAST_EXACT:
             break
     if not any(attempt.made for attempt in attempts):
         raise ModelFault(_no_form(source, attempts), reason="not_exportable")
@@ -91,23 +108,33 @@ def best(attempts: list[Attempt]) -> tuple[Attempt, Export]:
     return min(made, key=lambda pair: pair[0].badness)
 
 
-def _attempts(source: Source, columns: tuple[Column, ...], ordinary: Trial, edge: Trial) -> Iterator[Attempt]:
-    for plan in plans_for(source, columns):
-        try:
-            made = build(source, plan, columns, ordinary.frame)
-            found = [compare(trial.expected, answer(made, trial.frame), trial.tolerance) for trial in (ordinary, edge)]
-            yield Attempt(plan, None, made, *found)
-        except Exception as error:  # noqa: BLE001 - skl2onnx and onnxruntime raise anything; the next plan may do
-            yield Attempt(plan, fault=str(error) if isinstance(error, NotExportable) else cause(error))
+def _attempt(source: Source, plan: Plan, columns: tuple[Column, ...], panel: Panel) -> Attempt:
+    ordinary, edge = panel.rows, panel.edge
+    try:
+        made = build(source, plan, columns, ordinary.frame)
+        got, got_edge = answer(made, ordinary.frame, edge.trial.frame)
+        return Attempt(plan, None, made, compare(ordinary.expected, got, ordinary.tolerance), edge.judge(got_edge))
+    except Exception as error:  # noqa: BLE001 - skl2onnx and onnxruntime raise anything; the next plan may do
+        return Attempt(plan, fault=str(error) if isinstance(error, NotExportable) else cause(error))
 
 
 def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.DataFrame) -> Export:
-    """Export under one plan and settle the graph's shapes by a run. Raises NotExportable or what onnxruntime raises."""
-    tensors = tensors_for(plan, columns)
+    """Export under one plan and settle the graph. Raises NotExportable or what onnxruntime raises."""
+    return settle(write_model(source, plan, columns), source, plan, columns, sample)
+
+
+def write_model(source: Source, plan: Plan, columns: tuple[Column, ...]) -> ModelProto:
+    """The graph as the exporters write it under this plan. Raises NotExportable."""
     own = converters_for(plan, source, columns)
-    model = export(estimator_for(plan, source.estimator), initial_types(tensors), own)
+    model = export(estimator_for(plan, source.estimator), initial_types(tensors_for(plan, columns)), own)
     if own is not None:
         lift(model)
+    return model
+
+
+def settle(model: ModelProto, source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.DataFrame) -> Export:
+    """Tidy the graph and find its shapes by a run. Raises NotExportable or what onnxruntime raises."""
+    tensors = tensors_for(plan, columns)
     outputs = graph.tidy(model, source)
     session = sessions.open_session(model.SerializeToString())
     arrays = session.run([output.name for output in outputs], sessions.feeds(tensors, sample.head(2)))

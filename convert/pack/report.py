@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from convert.check.parity import Agreement
+from convert.check.worst import WorstRow
 from convert.export.candidates import Attempt
 from edgekit.console import size
 from edgekit.manifest import Manifest, Quality
@@ -35,14 +36,16 @@ class PlanOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of the model that was weighed. `wire_bytes`: as it travels; `b1_us`, `b32_us`: CPU microseconds of one
-    call with 1 and 32 rows; `label_change`: share of the selection rows whose answer changes; `quality`: the metric on
-    them; `refused`: why it may not be chosen (over a budget, or it does not run), None otherwise.
+    """One form of the model that was weighed. `lossy`: it rounds; `wire_bytes`: as it travels, None where it was refused
+    before it was worth packing; `b1_us`, `b32_us`: CPU microseconds of one call with 1 and 32 rows; `label_change`:
+    share of the selection rows whose answer changes; `quality`: the metric on them; `refused`: why it may not be chosen
+    (over a budget, or it does not run), None otherwise.
     """
 
     name: str
+    lossy: bool = False
     onnx_bytes: int
-    wire_bytes: int
+    wire_bytes: int | None
     load_peak_bytes: int | None
     b1_us: float | None
     b32_us: float | None
@@ -55,14 +58,25 @@ class VariantLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlainExport(msgspec.Struct, frozen=True, kw_only=True):
-    """What skl2onnx alone makes of the model: the yardstick. `zstd_bytes`: that file under zstd level 19;
-    `label_changes`: of the selection rows, None where it does not run.
+    """What skl2onnx alone makes of the model: the yardstick. `zstd_bytes`: that file under zstd level 19, None for a
+    large one (packing 40 MB takes half a minute); `label_changes`: of the selection rows, None where it does not run.
     """
 
     onnx_bytes: int
-    zstd_bytes: int
+    zstd_bytes: int | None
     b1_us: float | None
     label_changes: int | None
+
+
+class EdgeKind(msgspec.Struct, frozen=True, kw_only=True):
+    """Edge rows of one kind among those that judged: how many there are, how many of them count towards the budget, and
+    how many differ (whether they count or not).
+    """
+
+    kind: str
+    rows: int
+    counting: int
+    differ: int
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +92,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     variants: list[VariantLine] = []
     plain: PlainExport | None = None
+    worst: list[WorstRow] = []
+    worst_edge: list[WorstRow] = []
+    edge_kinds: list[EdgeKind] = []
 
 
 def disagreement(agreement: Agreement) -> Disagreement:
@@ -101,7 +118,7 @@ def outcome(attempt: Attempt) -> PlanOutcome:
         plan=attempt.plan.name,
         fault=attempt.fault,
         selection=None if attempt.ordinary is None else disagreement(attempt.ordinary),
-        edge=None if attempt.edge is None else disagreement(attempt.edge),
+        edge=None if attempt.edge is None else disagreement(attempt.edge.counted),
     )
 
 

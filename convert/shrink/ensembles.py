@@ -1,0 +1,85 @@
+"""The `TreeEnsemble` operators of a graph (ai.onnx.ml 5) as arrays, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+OPERATOR, DOMAIN = "TreeEnsemble", "ai.onnx.ml"
+_MEMBER = 6
+_IDS = ("nodes_truenodeids", "nodes_falsenodeids")
+_FLAGS = ("nodes_trueleafs", "nodes_falseleafs")
+
+
+def ensembles(model: ModelProto) -> Iterator[NodeProto]:
+    """The tree operators of a graph."""
+    return (node for node in model.graph.node if node.op_type == OPERATOR and node.domain == DOMAIN)
+
+
+def read(node: NodeProto, name: str) -> NDArray[Any]:
+    """An attribute as an array; empty where the operator has none of that name."""
+    line = next((line for line in node.attribute if line.name == name), None)
+    if line is None:
+        return np.zeros(0, dtype=np.int64)
+    return numpy_helper.to_array(line.t) if line.HasField("t") else np.asarray(line.ints, dtype=np.int64)
+
+
+def write(node: NodeProto, name: str, values: NDArray[Any] | int) -> None:
+    """Replace an attribute, in the form that it has."""
+    line = next(line for line in node.attribute if line.name == name)
+    if isinstance(values, int):
+        line.i = values
+    elif line.HasField("t"):
+        line.t.CopyFrom(numpy_helper.from_array(values, name))
+    else:
+        line.CopyFrom(helper.make_attribute(name, values.tolist()))
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """The dictionary of leaves: what each adds to which sum."""
+
+    targets: NDArray[np.int64]
+    weights: NDArray[Any]
+
+    @property
+    def counted(self) -> bool:
+        """The weights are whole numbers: votes, or rows of a table. Rounding them would be nonsense."""
+        return bool((self.weights == np.rint(self.weights)).all())
+
+
+def read_leaves(node: NodeProto) -> Leaves:
+    """The operator's leaves."""
+    return Leaves(read(node, "leaf_targetids"), read(node, "leaf_weights"))
+
+
+def write_leaves(node: NodeProto, leaves: Leaves) -> None:
+    """Replace the leaves (as many as before), equal ones becoming one entry, the commonest first."""
+    weights, which = np.unique(leaves.weights, return_inverse=True)
+    entry = leaves.targets * len(weights) + which
+    used = np.concatenate(
+        [entry[read(node, ids)[read(node, flags) == 1]] for ids, flags in zip(_IDS, _FLAGS, strict=True)]
+    )
+    keys, times = np.unique(used, return_counts=True)
+    order = np.argsort(-times, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    for ids, flags in zip(_IDS, _FLAGS, strict=True):
+        children, leaf = read(node, ids), read(node, flags) == 1
+        children[leaf] = rank[np.searchsorted(keys, entry[children[leaf]])]
+        write(node, ids, children)
+    write(node, "leaf_targetids", keys[order] // len(weights))
+    write(node, "leaf_weights", weights[keys[order] % len(weights)])
+
+
+def numeric(node: NodeProto) -> NDArray[np.bool_]:
+    """Marks the nodes that compare with a finite number."""
+    splits = read(node, "nodes_splits")
+    edge = np.finfo(np.float32).max
+    marks: NDArray[np.bool_] = (read(node, "nodes_modes") != _MEMBER) & (np.abs(splits) < edge)
+    return marks

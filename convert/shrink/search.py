@@ -1,0 +1,63 @@
+"""Which forms to weigh, and in which order: only those that may win.
+
+A form is tried from the middle of each scale; the smallest one within the budget is what counts, and coarser ones than a
+refused one are not tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from convert.shrink.choose import Form
+from convert.shrink.variants import LEAF_BITS, THRESHOLDS, TREE_SHARES, Trim
+
+Weigh = Callable[[str], Form | None]
+_COMBINATIONS = 4
+
+
+def tree_forms(weigh: Weigh, *, fewer: bool) -> list[Form]:
+    """Forms with smaller trees, weighed. `weigh` answers None where a form changes nothing; `fewer`: forms with fewer
+    trees may be weighed too.
+    """
+    made: dict[Trim, Form | None] = {}
+
+    def fits(trim: Trim) -> bool:
+        made[trim] = weigh(trim.name)
+        form = made[trim]
+        return form is not None and form.refused is None
+
+    bits = _smallest(LEAF_BITS, lambda value: fits(Trim(bits=value)))
+    most = _smallest(THRESHOLDS, lambda value: fits(Trim(thresholds=value)))
+    best = Trim(most, bits)
+    if bits is not None and most is not None:
+        best = next(
+            (trim for trim in _combinations(most, bits) if fits(trim)), best if best in made else Trim(most, None)
+        )
+    if fewer:
+        for percent in TREE_SHARES:
+            if fits(Trim(best.thresholds, best.bits, percent)):
+                break
+    return [form for form in made.values() if form is not None]
+
+
+def _smallest(scale: tuple[int, ...], fits: Callable[[int], bool]) -> int | None:
+    """The smallest value that fits, when every larger one does: by halving."""
+    low, high = 0, len(scale)
+    while low < high:
+        middle = (low + high) // 2
+        if fits(scale[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return scale[high] if high < len(scale) else None
+
+
+def _combinations(most: int, bits: int) -> Iterator[Trim]:
+    """Both changes together, from the smallest form: one of them milder in turn."""
+    thresholds = THRESHOLDS[THRESHOLDS.index(most) :]
+    leaves = LEAF_BITS[LEAF_BITS.index(bits) :]
+    pairs = sorted(
+        ((a + b, a, b) for a in range(len(thresholds)) for b in range(len(leaves))),
+        key=lambda pair: (pair[0], -pair[2]),
+    )
+    return (Trim(thresholds[a], leaves[b]) for _, a, b in pairs[:_COMBINATIONS])

@@ -1,0 +1,228 @@
+"""Makes smaller forms of an export, judges them on the rows that may choose, packs and times them.
+
+A form that rounds has to stay within half of the budget here, so that other rows of the same kind most likely fit the
+whole of it: those judge it anew, and where it fails there the exact form ships. They so never choose between two forms
+that round, and what is reported of the one that ships is no best of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.check import session as sessions
+from convert.check.edge_trial import lossy_edge_rows_fit
+from convert.check.measure import load_peak
+from convert.check.panel import Panel
+from convert.check.parity import Answers, Tolerance, compare, within
+from convert.check.quality import measure_quality
+from convert.export.candidates import Export, answer
+from convert.options import Options
+from convert.pack.report import PlainExport, VariantLine
+from convert.progress import Progress, Stage, Step
+from convert.read.source import Source
+from convert.shrink.choose import Form, choose_form, pareto, too_slow
+from convert.shrink.latency import time_calls
+from convert.shrink.plain import Plain
+from convert.shrink.search import tree_forms
+from convert.shrink.variants import EXACT, has_trees, make, weight_forms
+from convert.wording import cause
+from edgekit import wire
+
+PLAIN = "plain"
+_HALF = 0.5
+_FEWER_TREES_BUDGET = 0.005
+_TIMED_ROWS = 1024
+_CALIBRATION_ROWS = 512
+_CALIBRATION_BATCH = 64
+# Above this, forms that lose are not packed just for the report's plot: zstd takes seconds for each.
+_PACK_ALL_BYTES = 1 << 20
+_MEASURED_FORMS = 4
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What forms are weighed against: the source model's answers to the rows that may choose, and the budgets.
+    `tolerance`: how far the numbers of a form that rounds may move.
+    """
+
+    source: Source
+    exact: Export
+    panel: Panel
+    tolerance: Tolerance
+    options: Options
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """The chosen form, and what the report tells of all."""
+
+    form: Form
+    made: Export
+    variants: list[VariantLine]
+    plain: PlainExport | None
+
+
+def weigh_forms(scales: Scales, plain: Plain | None, progress: Progress) -> Shrunk:
+    """Make, judge, pack and time the forms that may win; choose one."""
+    exact = _packed(Form(EXACT, lossy=False, content=scales.exact.content))
+    exact = _judged_exact(scales, exact)
+    forms = [exact, *_lossy_forms(scales, progress)]
+    timed, plain_us = _timed(scales, forms, plain)
+    if plain is not None and plain.right and plain.made is not None and _plain_may_win(scales, timed[0], plain):
+        twin = _packed(replace(timed[0], name=PLAIN, content=plain.made.content, refused=None, wire_bytes=None))
+        changed = (plain.label_changes or 0) / max(len(scales.panel.rows.frame), 1)
+        timed.append(replace(twin, b1_us=_rounded(plain_us), b32_us=None, changed=changed, max_absolute=None))
+    chosen = choose_form(timed, scales.options.objective)
+    weighed = _with_memory(scales, timed, chosen)
+    front = pareto(weighed)
+    lines = [_line(form, form.name in front, form.name == chosen.name) for form in weighed]
+    made = plain.made if chosen.name == PLAIN and plain is not None and plain.made is not None else scales.exact
+    return Shrunk(
+        chosen, replace(made, content=chosen.content), lines, None if plain is None else plain.line(_rounded(plain_us))
+    )
+
+
+def calibration(scales: Scales) -> list[dict[str, NDArray[Any]]]:
+    """Batches of input rows for operators that are calibrated."""
+    frame = scales.panel.rows.frame.head(_CALIBRATION_ROWS)
+    starts = range(0, len(frame), _CALIBRATION_BATCH)
+    return [sessions.feeds(scales.exact.tensors, frame.iloc[start : start + _CALIBRATION_BATCH]) for start in starts]
+
+
+def _lossy_forms(scales: Scales, progress: Progress) -> list[Form]:
+    options = scales.options
+    if options.max_label_change == 0:
+        return []
+    content, done = scales.exact.content, 0
+
+    def weigh(name: str) -> Form | None:
+        nonlocal done
+        done += 1
+        progress(Step(Stage.SHRINK, name, done))
+        return _weigh(scales, name)
+
+    weights = [form for name in weight_forms(content) if (form := weigh(name)) is not None]
+    fewer = options.max_metric_drop is not None and scales.panel.target is not None
+    fewer = fewer and options.max_label_change >= _FEWER_TREES_BUDGET
+    trees = tree_forms(weigh, fewer=fewer) if has_trees(content) else []
+    return [_packed_if_useful(form, len(content)) for form in [*weights, *trees]]
+
+
+def _weigh(scales: Scales, name: str) -> Form | None:
+    """Make one form and judge it on the rows that may choose."""
+    try:
+        content = make(scales.exact.content, name, calibration(scales) if name.startswith("static") else ())
+        if content is None:
+            return None
+        made = replace(scales.exact, content=content)
+        got, got_edge = answer(made, scales.panel.rows.frame, scales.panel.edge.trial.frame)
+        return _judged(scales, Form(name, lossy=True, content=content), got, got_edge)
+    except Exception as error:  # noqa: BLE001 - the quantiser and onnxruntime raise anything; the form is then none
+        return Form(name, lossy=True, content=b"", refused=f"it cannot be made ({cause(error)})")
+
+
+def _judged(scales: Scales, form: Form, got: Answers, got_edge: Answers) -> Form:
+    found = compare(scales.panel.rows.expected, got, scales.tolerance)
+    before, after = _quality(scales, got)
+    budget, drop = scales.options.max_label_change, scales.options.metric_drop
+    refused = None
+    if not within(found, _HALF * budget):
+        refused = f"{found.bad.mean():.3%} of the answers change, allowed here are {_HALF * budget:.3%}"
+    elif before is not None and after is not None and before - after > drop:
+        refused = f"the metric falls from {before:.4f} to {after:.4f}, allowed is a drop of {drop:g}"
+    elif not lossy_edge_rows_fit(scales.panel.edge, got_edge, scales.tolerance, budget):
+        refused = "too many answers change on edge rows"
+    largest = found.max_absolute if np.isfinite(found.max_absolute) else None
+    return replace(form, changed=float(found.bad.mean()), max_absolute=largest, quality=after, refused=refused)
+
+
+def _judged_exact(scales: Scales, form: Form) -> Form:
+    (got,) = answer(scales.exact, scales.panel.rows.frame)
+    found = compare(scales.panel.rows.expected, got, scales.panel.rows.tolerance)
+    largest = found.max_absolute if np.isfinite(found.max_absolute) else None
+    _, after = _quality(scales, got)
+    return replace(form, changed=float(found.bad.mean()), max_absolute=largest, quality=after)
+
+
+def _quality(scales: Scales, got: Answers) -> tuple[float | None, float | None]:
+    if scales.panel.target is None:
+        return None, None
+    source = scales.source
+    found = measure_quality(source.task, scales.panel.target, source.classes, scales.panel.rows.expected, got)
+    return (None, None) if found is None else (found.source, found.converted)
+
+
+def _packed(form: Form) -> Form:
+    return replace(form, wire_bytes=len(wire.compress(form.content)[1]))
+
+
+def _packed_if_useful(form: Form, exact_bytes: int) -> Form:
+    worthwhile = form.refused is None or exact_bytes <= _PACK_ALL_BYTES
+    return _packed(form) if form.content and worthwhile else form
+
+
+def _timed(scales: Scales, forms: Sequence[Form], plain: Plain | None) -> tuple[list[Form], float | None]:
+    """The forms with their times, those too slow refused; and the plain export's time for one row."""
+    running = [form for form in forms if form.refused is None]
+    contents = [form.content for form in running]
+    frame = scales.panel.rows.frame.head(_TIMED_ROWS)
+    feeds = [sessions.feeds(scales.exact.tensors, frame) for _ in running]
+    if plain is not None and plain.made is not None:
+        contents.append(plain.made.content)
+        feeds.append(sessions.feeds(plain.made.tensors, frame))
+    single, many = (time_calls(contents, feeds, batch) for batch in (1, 32))
+    plain_us = single[len(running)] if len(single) > len(running) else None
+    times = {form.name: (b1, b32) for form, b1, b32 in zip(running, single, many, strict=False)}
+    yardstick = plain_us if plain is not None and plain.right else None
+    return [_with_times(form, times.get(form.name), yardstick) for form in forms], plain_us
+
+
+def _with_times(form: Form, times: tuple[float, float] | None, plain_us: float | None) -> Form:
+    if times is None:
+        return form
+    timed = replace(form, b1_us=_rounded(times[0]), b32_us=_rounded(times[1]))
+    return replace(timed, refused=too_slow(timed, plain_us))
+
+
+def _plain_may_win(scales: Scales, exact: Form, plain: Plain) -> bool:
+    """The plain export is larger as a rule: it ships where the exact form is too slow, or only speed counts."""
+    same = plain.made is not None and plain.made.content == scales.exact.content
+    return not same and (exact.refused is not None or scales.options.objective == "latency")
+
+
+def _with_memory(scales: Scales, forms: Sequence[Form], chosen: Form) -> list[Form]:
+    """The load memory of a few forms on the front, in a fresh process each. The chosen one is measured when it ships."""
+    front = pareto(forms) - {chosen.name, PLAIN}
+    wanted = [form.name for form in forms if form.name in front][:_MEASURED_FORMS]
+    inputs = sessions.feeds(scales.exact.tensors, scales.panel.rows.frame.head(1))
+    return [
+        replace(form, load_peak_bytes=load_peak(form.content, inputs)) if form.name in wanted else form
+        for form in forms
+    ]
+
+
+def _line(form: Form, on_front: bool, chosen: bool) -> VariantLine:
+    return VariantLine(
+        name=form.name,
+        lossy=form.lossy,
+        onnx_bytes=len(form.content),
+        wire_bytes=form.wire_bytes,
+        load_peak_bytes=form.load_peak_bytes,
+        b1_us=form.b1_us,
+        b32_us=form.b32_us,
+        label_change=form.changed,
+        max_abs_difference=form.max_absolute,
+        quality=form.quality,
+        pareto=on_front,
+        chosen=chosen,
+        refused=form.refused,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
