@@ -21,7 +21,7 @@ Task = Literal["binary", "multiclass", "regression", "anomaly", "clustering", "t
 Dtype = Literal["float32", "float64", "int64", "string", "bool"]
 OutputRole = Literal["label", "probabilities", "value", "score"]
 FileRole = Literal["model", "golden", "reference"]
-Encoding = Literal["stored", "zstd"]
+Encoding = Literal["stored", "zstd", "columns"]
 Missing = Literal["error", "nan", "empty"]
 
 
