@@ -21,7 +21,7 @@ Task = Literal["binary", "multiclass", "regression", "multioutput", "anomaly", "
 Dtype = Literal["float32", "float64", "int64", "string", "bool"]
 OutputRole = Literal["label", "probabilities", "value", "score"]
 FileRole = Literal["model", "golden", "reference"]
-Encoding = Literal["stored", "zstd"]
+Encoding = Literal["stored", "zstd", "columns"]
 ClassValue = str | int | bool | float
 Missing = Literal["error", "nan", "empty"]
 

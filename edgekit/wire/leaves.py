@@ -1,0 +1,80 @@
+"""Terminals of a forest: what they are in the wire form, and back.
+
+Terminals stand in the order of the file, true before false. First whole numbers: 1 for those that are pieces, 0 for
+leaves; then the numbers of the pieces; then the numbers of the leaves, by a byte: 0 = in one column; 1 = in two, those
+that follow a leaf of the same node in the second; 2 = as 1, but the second column holds the differences to the leaf
+before, modulo the count of leaves, which follows the byte as a varint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.wire import whole
+from edgekit.wire.reals import check_below
+from edgekit.wire.streams import Coded, Source, malformed, plain, shortest, varint
+
+Ints = NDArray[Any]
+Marks = NDArray[np.bool_]
+_TOGETHER, _APART, _MODULO = range(3)
+
+
+def encode(slots: Ints, is_leaf: Marks, is_piece: Marks) -> Coded:
+    """The terminals among `slots` [2 × nodes]: numbers of leaves and of pieces."""
+    coded = whole.encode(is_piece[is_leaf | is_piece].astype(np.int64)) + whole.encode(slots[is_piece])
+    return coded + shortest(_ways(slots.astype(np.int64), is_leaf))
+
+
+def _ways(slots: Ints, is_leaf: Marks) -> Iterator[Coded]:
+    second = _second(is_leaf)
+    yield plain(bytes([_TOGETHER])) + whole.encode(slots[is_leaf])
+    first = whole.encode(slots[is_leaf & ~second])
+    yield plain(bytes([_APART])) + first + whole.encode(slots[second])
+    count = int(slots[is_leaf].max(initial=0)) + 1
+    steps = (slots[second] - slots[np.flatnonzero(second) - 1]) % count
+    yield plain(bytes([_MODULO]) + varint(count)) + first + whole.encode(steps)
+
+
+def _second(is_leaf: Marks) -> Marks:
+    """The leaves that follow another leaf of the same node."""
+    both = is_leaf[0::2] & is_leaf[1::2]
+    return np.stack([np.zeros_like(both), both], axis=1).reshape(-1)
+
+
+def decode(source: Source, slots: Ints, ends: Marks, starts: Ints) -> None:
+    """Fill in the next terminals, `slots` marked by `ends`, both [2 × nodes]; `starts`: the first nodes of the pieces.
+    Raises BundleError.
+    """
+    pieces = whole.decode(source, int(ends.sum()))
+    is_piece = np.zeros(len(ends), dtype=bool)
+    is_piece[ends] = pieces != 0
+    which = whole.decode(source, int(is_piece.sum()))
+    check_below(which, len(starts))
+    slots[is_piece] = starts[which]
+    _decode_leaves(source, slots, ends & ~is_piece)
+
+
+def _decode_leaves(source: Source, slots: Ints, is_leaf: Marks) -> None:
+    how = source.byte()
+    if how > _MODULO:
+        raise malformed(f"no column of leaves begins with {how}")
+    if how == _TOGETHER:
+        slots[is_leaf] = _numbers(source, int(is_leaf.sum()))
+        return
+    count = source.varint(len(slots)) if how == _MODULO else 0
+    second = _second(is_leaf)
+    slots[is_leaf & ~second] = _numbers(source, int(is_leaf.sum() - second.sum()))
+    found = _numbers(source, int(second.sum()))
+    if count:
+        found = (found.astype(np.int64) + slots[np.flatnonzero(second) - 1]) % count
+    slots[second] = found
+
+
+def _numbers(source: Source, count: int) -> Ints:
+    found = whole.decode(source, count)
+    check_below(found, 1 << 31)
+    return found
