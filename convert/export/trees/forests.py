@@ -1,8 +1,10 @@
 """Trees, forests and isolation forests of scikit-learn as ONNX operators.
 
 - All leaves pure (fully grown trees): each leaf is one vote, so sums are small whole numbers and exact.
-- Mixed leaves: one sum per tree tells which distribution its leaf has; they are looked up and added in float64 in the
-  order of the trees, as scikit-learn does, so that near ties fall alike.
+- Two classes: one float32 sum tells which one leads, where rows on which they tie are not likely.
+- A small tree alone: a copy for each class gives its shares at once.
+- Mixed leaves otherwise: one sum per tree tells which distribution its leaf has; they are looked up and added in
+  float64 in the order of the trees, as scikit-learn does, so that near ties fall alike.
 - Regression: float32 sums of the differences from a centre, where the values lie far from zero.
 """
 
@@ -14,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.export.refusal import NotExportable
-from convert.export.trees import ensemble, several
-from convert.export.trees.fitted import Reals, grown, leaves
+from convert.export.trees import ensemble, several, ties
+from convert.export.trees.fitted import Ints, Reals, grown, leaves
 from convert.export.trees.lookup import Table, divided, float32_rows, forest, indexed, summed
 from convert.export.writer import DOUBLE, FLOAT, NUMPY, Writer
 
+_MAX_COPIED = 4096  # nodes times classes
 _CENTRE_SPREADS = 4.0
 
 
@@ -35,10 +38,45 @@ def classify(writer: Writer) -> None:
     trees = members(writer.model)
     values = [tree.value[:, 0, :] for tree in trees]
     pure = all((value[leaf].max(axis=1) == 1).all() for value, leaf in zip(values, leaves(trees), strict=True))
-    if pure:
+    if len(trees) == 1 and not pure and _small(trees[0]):
+        _spread(writer, trees[0])
+    elif len(writer.model.classes_) == 2 and (pure or _narrow_enough(writer, trees)):
+        _balance(writer, trees)
+    elif pure:
         _vote(writer, trees)
     else:
         _look_up(writer, trees)
+
+
+def _small(tree: Any) -> bool:
+    """A copy for each class costs less than operators after it, and float32 shares lead to the same class."""
+    shares = tree.value[:, 0, :]
+    same = np.array_equal(shares.astype(np.float32).argmax(axis=1), shares.argmax(axis=1))
+    return bool(shares.size <= _MAX_COPIED and same)
+
+
+def _spread(writer: Writer, tree: Any) -> None:
+    """A single tree: a copy for each class, which holds that class's shares."""
+    count = len(writer.model.classes_)
+    made = [grown(tree, np.full(tree.node_count, k), tree.value[:, 0, k]) for k in range(count)]
+    shares = ensemble.add(writer, float32_rows(writer), forest(writer, made, count))
+    writer.finish_label(writer.node("ArgMax", shares, axis=1, keepdims=0))
+    writer.finish(1, writer.cast(shares, writer.output_type(1), FLOAT))
+
+
+def _narrow_enough(writer: Writer, trees: list[Any]) -> bool:
+    """Where the rows keep float64, so do the sums, in scikit-learn's order: the plan for whom float32 is not enough."""
+    return writer.input_type != DOUBLE and not ties.likely(trees)
+
+
+def _balance(writer: Writer, trees: list[Any]) -> None:
+    """Of two classes: one sum, of by how much the second one's share in each leaf is larger."""
+    made = [grown(tree, _nowhere(tree), tree.value[:, 0, 1] - tree.value[:, 0, 0]) for tree in trees]
+    lead = ensemble.add(writer, float32_rows(writer), forest(writer, made, 1))
+    half = 0.5 / len(trees)
+    shares = writer.node("Gemm", lead, writer.numbers([[-half, half]], FLOAT), writer.numbers([0.5, 0.5], FLOAT))
+    writer.finish_label(writer.node("ArgMax", shares, axis=1, keepdims=0))
+    writer.finish(1, writer.cast(shares, writer.output_type(1), FLOAT))
 
 
 def _vote(writer: Writer, trees: list[Any]) -> None:
@@ -51,7 +89,7 @@ def _vote(writer: Writer, trees: list[Any]) -> None:
 
 
 def _look_up(writer: Writer, trees: list[Any]) -> None:
-    made = [grown(tree, np.zeros(tree.node_count, dtype=np.int64), np.zeros(tree.node_count)) for tree in trees]
+    made = [grown(tree, _nowhere(tree), np.zeros(tree.node_count)) for tree in trees]
     sums = summed(writer, made, _distributions(trees))
     shares = divided(writer, sums, len(trees), DOUBLE)
     writer.finish_label(writer.node("ArgMax", shares, axis=1, keepdims=0))
@@ -86,14 +124,17 @@ def regress(writer: Writer) -> None:
     trees = members(writer.model)
     values = [tree.value[:, 0, 0] for tree in trees]
     centre = _centre(np.concatenate([value[leaf] for value, leaf in zip(values, leaves(trees), strict=True)]))
-    nowhere = [np.zeros(tree.node_count, dtype=np.int64) for tree in trees]
-    made = [grown(tree, *leaf) for tree, *leaf in zip(trees, nowhere, [v - centre for v in values], strict=True)]
+    made = [grown(tree, _nowhere(tree), value - centre) for tree, value in zip(trees, values, strict=True)]
     element = writer.output_type(0)
     total = writer.cast(ensemble.add(writer, float32_rows(writer), forest(writer, made, 1)), element, FLOAT)
     total = divided(writer, total, len(trees), element)
     if centre:
         total = writer.node("Add", total, writer.constant(np.array([centre], dtype=NUMPY[element])))
     writer.finish(0, total)
+
+
+def _nowhere(tree: Any) -> Ints:
+    return np.zeros(tree.node_count, dtype=np.int64)
 
 
 def _centre(values: Reals) -> float:
@@ -114,7 +155,7 @@ def isolate(writer: Writer) -> None:
         np.concatenate([path[leaf] for path, leaf in zip(paths, chosen, strict=True)]), return_inverse=True
     )
     made = [
-        grown(tree, np.zeros(tree.node_count, dtype=np.int64), np.zeros(tree.node_count), np.asarray(features))
+        grown(tree, _nowhere(tree), np.zeros(tree.node_count), np.asarray(features))
         for tree, features in zip(trees, model.estimators_features_, strict=True)
     ]
     depth = summed(writer, made, Table(rows[:, None], indexed(trees, chosen, which)))
