@@ -15,17 +15,18 @@ import numpy as np
 from edgekit.errors import BundleError
 from edgekit.wire import layout, reals, texts, trees, whole
 from edgekit.wire.protobuf import Column, columns
-from edgekit.wire.streams import Coded, Source, malformed, plain, stream, varint
+from edgekit.wire.streams import LEVEL, Coded, Source, malformed, stream, varint
 
 MAGIC = b"EKC1"
+_MAX_TABLE_BYTES = 1 << 20
 _LAYOUTS = ("varints", "<i1", "<i2", "<i4", "<i8", "<f4", "<f8", "texts")
 _TEXTS = _LAYOUTS.index("texts")
 _FOREST = len(_LAYOUTS)
 _PART = _FOREST + 1  # the first of the layouts of columns that follow from a forest
 
 
-def encode(content: bytes) -> bytes | None:
-    """The columnar form of an ONNX file, or None when it has no columns."""
+def encode(content: bytes, level: int = LEVEL) -> bytes | None:
+    """The columnar form of an ONNX file, or None when it has no columns; `level`: that of zstd, 0 for none."""
     try:
         found = columns(content)
     except (ValueError, UnicodeDecodeError):
@@ -40,7 +41,9 @@ def encode(content: bytes) -> bytes | None:
         coded += body
         at = begins if column is None else column.end
     literal += content[at:]
-    return MAGIC + (stream(bytes(table)) + stream(bytes(literal)) + coded).render()
+    if len(table) > _MAX_TABLE_BYTES:
+        return None
+    return MAGIC + (stream(bytes(table)) + stream(bytes(literal)) + coded).render(level)
 
 
 def _rows(found: list[Column]) -> Iterator[tuple[int, Column | None, bytes, Coded]]:
@@ -100,7 +103,7 @@ def _joined(stored: bytes, expanded_bytes: int) -> bytes:
     source = Source(stored)
     if bytes(source.take(len(MAGIC))) != MAGIC:
         raise malformed("it does not begin as one")
-    table = Source(source.stream(expanded_bytes + len(stored)))
+    table = Source(source.stream(_MAX_TABLE_BYTES))
     literal = Source(source.stream(expanded_bytes))
     out = _Output(expanded_bytes)
     forest: trees.Forest | None = None

@@ -72,8 +72,10 @@ def _groupings(columns: list[_Kept]) -> Iterator[list[int]]:
     widths = [len(column.table) > 256 for column in columns]
     yield _numbered([str(wide) for wide in widths])
     yield _numbered(
-        [str(wide) if len(column.values) < _OWN_GROUP else f"own {place}"
-         for place, (wide, column) in enumerate(zip(widths, columns, strict=True))]
+        [
+            str(wide) if len(column.values) < _OWN_GROUP else f"own {place}"
+            for place, (wide, column) in enumerate(zip(widths, columns, strict=True))
+        ]
     )
 
 
@@ -101,7 +103,9 @@ def decode(source: Source, features: Ints, kind: Any) -> NDArray[Any]:
         raise malformed("it has more thresholds than nodes")
     found = np.empty(len(features), dtype=kind)
     direct = np.repeat(sizes == 0, np.diff(bounds))
-    found[order[direct]] = reals.decode(source, int(direct.sum()), kind)
+    kept = reals.decode(source, int(direct.sum()), kind)
+    found[order[direct]] = kept
+    del kept, direct
     tables = reals.decode(source, total, kind)
     _look_up(source, (order, bounds, tabled), (tables, sizes[tabled].astype(np.int64)), found)
     return found

@@ -1,7 +1,8 @@
 """Columns of whole numbers: what they are in the wire form, and back. int64 in, the narrowest useful type out.
 
-A column is a head byte and a stream. The head's lowest three bits tell the width of a number (2^n bits), the next one
-whether the bytes stand in planes (all lowest bytes, then all next ones, …), the upper four what was done to the numbers:
+A column is a head byte and a stream. The head's lowest three bits tell the width of a number (2^n bits), the next bit
+whether its bytes stand in planes (all lowest bytes, then all next ones, …), the upper four what was done to the
+numbers:
 
 | 0 | nothing |
 | 1 | zigzag: 0, -1, 1, -2, … became 0, 1, 2, 3, … |
@@ -26,6 +27,7 @@ Ints = NDArray[Any]
 
 _PLAIN, _ZIGZAG, _DIFFERENCES, _FIRST_SEEN, _SAME = range(5)
 _PLANES = 8
+_CHUNK = 1 << 16
 _MASK = (1 << 64) - 1
 
 
@@ -92,7 +94,7 @@ def decode(source: Source, count: int) -> Ints:
     if how > _SAME or code > 6 or (head & _PLANES and code < 4):
         raise malformed(f"no column of whole numbers begins with {head}")
     if how == _SAME:
-        return np.full(count, _plain_int(source.varint(_MASK)), dtype=np.int64)
+        return np.broadcast_to(np.int64(_plain_int(source.varint(_MASK))), count)  # takes no memory
     raw = _read(source, count, code, planes=bool(head & _PLANES))
     if how == _PLAIN:
         return raw if code < 6 else raw.view(np.int64)
@@ -132,11 +134,11 @@ def _seen(raw: Ints, kind: type[Any]) -> Ints:
 
 
 def _unzigzag(raw: Ints, kind: type[Any]) -> Ints:
-    value = raw.astype(f"u{np.dtype(kind).itemsize}")
-    half = (value >> 1).view(kind)
-    value &= 1
-    half ^= -value.view(kind)
-    return half
+    found = np.empty(len(raw), dtype=kind)
+    for start in range(0, len(raw), _CHUNK):  # the steps between would take three times the memory
+        value = raw[start : start + _CHUNK].astype(f"u{np.dtype(kind).itemsize}")
+        found[start : start + _CHUNK] = (value >> 1).view(kind) ^ -(value & 1).view(kind)
+    return found
 
 
 def _plain_int(value: int) -> int:
