@@ -23,9 +23,16 @@ def compress(content: bytes) -> tuple[Encoding, bytes]:
     found.append(("zstd", streams.compress(content)))
     in_columns = columns.encode(content)
     # protobuf allows numbers in longer forms than ours: such a file travels as one frame
-    if in_columns is not None and columns.decode(in_columns, len(content)) == content:
+    if in_columns is not None and _gives(in_columns, content):
         found.append(("columns", in_columns))
     return min(found, key=lambda pair: len(pair[1]))
+
+
+def _gives(in_columns: bytes, content: bytes) -> bool:
+    try:
+        return columns.decode(in_columns, len(content)) == content
+    except BundleError:
+        return False
 
 
 def expand(stored: bytes, encoding: Encoding, expanded_bytes: int) -> bytes:

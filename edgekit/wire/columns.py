@@ -8,12 +8,11 @@ writes literal bytes and columns in turn. The format is described in `docs/bundl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from io import BytesIO
 
 import numpy as np
 
 from edgekit.errors import BundleError
-from edgekit.wire import layout, reals, texts, trees, whole
+from edgekit.wire import layout, reals, room, texts, trees, whole
 from edgekit.wire.protobuf import Column, columns
 from edgekit.wire.streams import LEVEL, Coded, Source, malformed, stream, varint
 
@@ -120,6 +119,7 @@ def _joined(stored: bytes, expanded_bytes: int) -> bytes:
     out.add(literal.rest())
     if not source.ended:
         raise malformed("something follows its end")
+    del forest  # the copy that is returned takes its room
     return out.finished()
 
 
@@ -144,24 +144,25 @@ def _column(source: Source, table: Source, kind: int, left: int) -> Iterable[byt
 
 
 class _Output:
-    """The file as it grows, up to the size that was promised."""
+    """The file as it grows, up to the size that was promised. Memory that is not written to yet takes no room."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._file = BytesIO()
+        self._file = room.empty(size, np.uint8)
+        self._at = 0
 
     @property
     def left(self) -> int:
-        return self._size - self._file.tell()
+        return len(self._file) - self._at
 
     def add(self, content: bytes | memoryview) -> None:
         if len(content) > self.left:
             raise BundleError("an entry expands to more than the manifest says", reason="size_mismatch")
-        self._file.write(content)
+        self._file[self._at : self._at + len(content)] = np.frombuffer(content, dtype=np.uint8)
+        self._at += len(content)
 
     def extend(self, parts: Iterable[bytes]) -> None:
         for part in parts:
             self.add(part)
 
     def finished(self) -> bytes:
-        return self._file.getvalue()
+        return self._file[: self._at].tobytes()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.wire import room
 from edgekit.wire.streams import malformed
 
 Ints = NDArray[Any]
@@ -25,7 +26,9 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Structure:
-    """`place`: each node's number in the file, in level order [nodes]; `starts`: each piece's first node in the file. int32."""
+    """`place`: each node's number in the file, in level order [nodes]; `starts`: each piece's first node in the file.
+    Both int32.
+    """
 
     place: Ints
     starts: Ints
@@ -41,7 +44,7 @@ def derive(kinds: Ints, pieces: int) -> Structure:
         raise malformed("the nodes of its trees are not all reached")
     levels = _levels(before, pieces)
     sizes = _sizes(before, levels)
-    place = np.empty(count, dtype=np.int32)
+    place = room.empty(count, np.int32)
     place[:pieces] = np.cumsum(sizes[:pieces], dtype=np.int32) - sizes[:pieces]
     before += pieces
     child = before[:-1]
@@ -52,7 +55,8 @@ def derive(kinds: Ints, pieces: int) -> Structure:
 
 def _children_before(kinds: Ints) -> Ints:
     """For each node, and for the end, how many children within their pieces all nodes before have."""
-    before = np.zeros(len(kinds) + 1, dtype=np.int32)
+    before = room.empty(len(kinds) + 1, np.int32)
+    before[0] = 0
     np.cumsum(2 - (kinds & TRUE_ENDS) - (kinds >> 1), dtype=np.int32, out=before[1:])
     return before
 
@@ -73,7 +77,8 @@ def _levels(before: Ints, pieces: int) -> list[tuple[int, int]]:
 
 def _sizes(before: Ints, levels: list[tuple[int, int]]) -> Ints:
     """How many nodes of its piece each node has below and with it."""
-    sizes = np.ones(len(before) - 1, dtype=np.int32)
+    sizes = room.empty(len(before) - 1, np.int32)
+    sizes[:] = 1
     for (start, end), (below, last) in zip(reversed(levels[:-1]), reversed(levels[1:]), strict=True):
         summed = np.zeros(last - below + 1, dtype=np.int32)
         np.cumsum(sizes[below:last], out=summed[1:])
@@ -98,8 +103,8 @@ def slots(structure: Structure, kinds: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """
     first = _children_before(kinds)[:-1]
     first += len(structure.starts)
-    children = np.empty(2 * len(kinds), dtype=np.int32)
-    ends = np.empty(2 * len(kinds), dtype=bool)
+    children = room.empty(2 * len(kinds), np.int32)
+    ends = room.empty(2 * len(kinds), bool)
     for start in range(0, len(kinds), _CHUNK):
         part = slice(start, start + _CHUNK)
         place, child = structure.place[part], first[part]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.wire import whole
+from edgekit.wire import room, whole
 from edgekit.wire.grid import MAX_WHOLE, find_grid
 from edgekit.wire.streams import Coded, Source, malformed, plain, shortest, stream, varint
 
@@ -59,7 +59,7 @@ def ranks(values: Reals) -> NDArray[np.int64]:
 def unranked(found: whole.Ints, kind: Any) -> Reals:
     """The numbers of these ranks."""
     width = np.dtype(kind).itemsize
-    numbers: Reals = np.empty(len(found), dtype=kind)
+    numbers: Reals = room.empty(len(found), kind)
     for start in range(0, len(found), _CHUNK):
         turned = _turned(found[start : start + _CHUNK].astype(np.int64), width)
         numbers[start : start + _CHUNK] = turned.astype(f"<i{width}").view(kind)
@@ -120,7 +120,7 @@ def decode(source: Source, count: int, kind: Any, depth: int = 0) -> Reals:
         return np.frombuffer(source.exact(count * kind.itemsize), dtype=kind)
     if how == _PLANES:
         planes = np.frombuffer(source.exact(count * kind.itemsize), dtype=np.uint8).reshape(kind.itemsize, count)
-        return np.ascontiguousarray(planes.T).reshape(-1).view(kind)
+        return whole.from_planes(planes).view(kind)
     if how == _DICTIONARY:
         return _looked_up(source, count, kind, depth)
     if how == _DIVIDED:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import BundleError
-from edgekit.wire import leaves, thresholds, whole
+from edgekit.wire import leaves, room, thresholds, whole
 from edgekit.wire.forest import FALSE_ENDS, MAX_LEVELS, TRUE_ENDS, Structure, derive, slots
 from edgekit.wire.reals import check_below
 from edgekit.wire.streams import Coded, Source, malformed, plain, varint
@@ -155,6 +155,6 @@ def decode(source: Source, limit: int) -> Forest:
 
 def _placed(values: Ints, structure: Structure) -> Ints:
     """From level order into that of the file."""
-    found = np.empty_like(values)
+    found = room.empty(len(values), values.dtype)
     found[structure.place] = values
     return found

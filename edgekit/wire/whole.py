@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.wire import room
 from edgekit.wire.streams import Coded, Source, malformed, plain, shortest, stream, varint
 
 Ints = NDArray[Any]
@@ -112,9 +113,14 @@ def _read(source: Source, count: int, code: int, *, planes: bool) -> Ints:
     content = np.frombuffer(source.exact(count * width), dtype=np.uint8)
     if not planes:
         return content.view(f"<u{width}")
-    rows = np.empty((count, width), dtype=np.uint8)
-    rows[...] = content.reshape(width, count).T
-    return rows.reshape(-1).view(f"<u{width}")
+    return from_planes(content.reshape(width, count)).view(f"<u{width}")
+
+
+def from_planes(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bytes of numbers whose planes these are, [width, count]."""
+    found = room.empty(planes.size, np.uint8)
+    found.reshape(planes.T.shape)[...] = planes.T
+    return found
 
 
 def _unpack(packed: NDArray[np.uint8], count: int, code: int) -> Ints:
@@ -134,7 +140,7 @@ def _seen(raw: Ints, kind: type[Any]) -> Ints:
 
 
 def _unzigzag(raw: Ints, kind: type[Any]) -> Ints:
-    found = np.empty(len(raw), dtype=kind)
+    found = room.empty(len(raw), kind)
     for start in range(0, len(raw), _CHUNK):  # the steps between would take three times the memory
         value = raw[start : start + _CHUNK].astype(f"u{np.dtype(kind).itemsize}")
         found[start : start + _CHUNK] = (value >> 1).view(kind) ^ -(value & 1).view(kind)
