@@ -120,7 +120,7 @@ def test_a_file_that_writes_numbers_in_a_longer_form_travels_as_one_frame() -> N
     content = b"\x3a" + varint(len(graph)) + graph
     in_columns = columns.encode(content)
     assert in_columns is not None
-    with pytest.raises(BundleError, match="malformed|bytes instead"):
+    with pytest.raises(BundleError, match=r"malformed|bytes instead"):
         wire.expand(in_columns, "columns", len(content))
     encoding, stored = wire.compress(content)
     assert encoding == "zstd"
