@@ -14,6 +14,7 @@ from edgekit.errors import BundleError
 from edgekit.manifest import Encoding
 from edgekit.wire import columns, streams
 
+LEVEL = streams.LEVEL
 MAX_EXPANDED_BYTES = 1 << 31
 
 
