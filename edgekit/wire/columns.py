@@ -28,7 +28,7 @@ def encode(content: bytes, level: int = LEVEL) -> bytes | None:
     """The columnar form of an ONNX file, or None when it has no columns; `level`: that of zstd, 0 for none."""
     try:
         found = columns(content)
-    except (ValueError, UnicodeDecodeError):
+    except ValueError:
         return None
     if not found:
         return None

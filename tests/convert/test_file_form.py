@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -44,7 +46,7 @@ def test_shared_splits_keep_every_tree_s_paths_and_come_once_a_tree(seed: int) -
         assert len(reached) == len(set(reached))
 
 
-def _walk(trees: tuple, node: int, new: int, reached: list[int]) -> None:
+def _walk(trees: tuple[Any, ...], node: int, new: int, reached: list[int]) -> None:
     left, right, answer, question, found = trees
     reached.append(new)
     assert question[found.nodes[new]] == question[node]

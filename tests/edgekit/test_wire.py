@@ -127,6 +127,11 @@ def test_a_file_that_writes_numbers_in_a_longer_form_travels_as_one_frame() -> N
     assert wire.expand(stored, encoding, len(content)) == content
 
 
+def test_numbers_at_the_end_of_their_range_come_back() -> None:
+    values = np.repeat(np.array([3.4028235e38, -3.4028235e38, 0.5], dtype="<f4"), 20)
+    assert reals.decode(Source(reals.encode(values).render()), 60, "<f4").tobytes() == values.tobytes()
+
+
 @settings(max_examples=60, deadline=None)
 @given(content=st.binary(max_size=300))
 def test_any_bytes_can_be_packed(content: bytes) -> None:
