@@ -18,7 +18,7 @@ from convert.check import session as sessions
 from convert.check.edge_trial import EdgeAgreement
 from convert.check.panel import Panel
 from convert.check.parity import Agreement, Answers, compare
-from convert.export import graph
+from convert.export import canonical, graph
 from convert.export.plans import Plan, converters_for, estimator_for, initial_types, plans_for, tensors_for
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
@@ -154,7 +154,7 @@ def settle(model: ModelProto, source: Source, plan: Plan, columns: tuple[Column,
         raise NotExportable(f"output {wrong[0]!r} has an unexpected shape")
     graph.set_widths(model, outputs, widths)
     settled = [msgspec.structs.replace(output, width=width) for output, width in zip(outputs, widths, strict=True)]
-    return Export(plan, model.SerializeToString(deterministic=True), tensors, settled, graph.describe(model))
+    return Export(plan, canonical.serialise(model), tensors, settled, graph.describe(model))
 
 
 def _no_form(source: Source, attempts: list[Attempt]) -> str:

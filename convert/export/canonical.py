@@ -8,12 +8,12 @@ byte less for each number: a quarter of a forest's file.
 from __future__ import annotations
 
 import numpy as np
-from google.protobuf.message import Message
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
 from edgekit.wire.layout import fixed, varints
 from edgekit.wire.streams import varint
 
+_Message = ModelProto | GraphProto | NodeProto | AttributeProto
 _BYTES = 2  # protobuf's wire type of everything that has a length
 
 
@@ -43,15 +43,16 @@ def _attribute(attribute: AttributeProto) -> bytes:
     return content
 
 
-def _without(message: Message, *names: str) -> bytes:
+def _without(message: _Message, *names: str) -> bytes:
     """The message without some of its fields."""
     rest = type(message)()
     rest.CopyFrom(message)
     for name in names:
         rest.ClearField(name)
-    return rest.SerializeToString(deterministic=True)
+    content: bytes = rest.SerializeToString(deterministic=True)
+    return content
 
 
-def _field(message: Message, name: str, content: bytes) -> bytes:
+def _field(message: _Message, name: str, content: bytes) -> bytes:
     tag = message.DESCRIPTOR.fields_by_name[name].number << 3 | _BYTES
     return varint(tag) + varint(len(content)) + content

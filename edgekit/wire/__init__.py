@@ -12,20 +12,28 @@ import zstandard
 
 from edgekit.errors import BundleError
 from edgekit.manifest import Encoding
-from edgekit.wire import columns
-from edgekit.wire.streams import LEVEL, decompress
+from edgekit.wire import columns, streams
 
+LEVEL = streams.LEVEL
 MAX_EXPANDED_BYTES = 1 << 31
 
 
 def compress(content: bytes) -> tuple[Encoding, bytes]:
     """The shortest of the encodings: `(encoding, stored)`. Deterministic for one zstd version."""
     found: list[tuple[Encoding, bytes]] = [("stored", content)]
-    found.append(("zstd", zstandard.ZstdCompressor(level=LEVEL, write_checksum=False).compress(content)))
+    found.append(("zstd", streams.compress(content)))
     in_columns = columns.encode(content)
-    if in_columns is not None:
+    # protobuf allows numbers in longer forms than ours: such a file travels as one frame
+    if in_columns is not None and _gives(in_columns, content):
         found.append(("columns", in_columns))
     return min(found, key=lambda pair: len(pair[1]))
+
+
+def _gives(in_columns: bytes, content: bytes) -> bool:
+    try:
+        return columns.decode(in_columns, len(content)) == content
+    except BundleError:
+        return False
 
 
 def expand(stored: bytes, encoding: Encoding, expanded_bytes: int) -> bytes:
@@ -44,7 +52,7 @@ def expand(stored: bytes, encoding: Encoding, expanded_bytes: int) -> bytes:
 def _expanded(stored: bytes, encoding: Encoding, expanded_bytes: int) -> bytes:
     if encoding == "columns":
         return columns.decode(stored, expanded_bytes)
-    return stored if encoding == "stored" else decompress(stored, expanded_bytes)
+    return stored if encoding == "stored" else streams.decompress(stored, expanded_bytes)
 
 
 def zstd_version() -> str:

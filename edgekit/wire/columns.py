@@ -8,27 +8,27 @@ writes literal bytes and columns in turn. The format is described in `docs/bundl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from io import BytesIO
 
 import numpy as np
 
 from edgekit.errors import BundleError
-from edgekit.wire import layout, reals, texts, trees, whole
+from edgekit.wire import layout, reals, room, texts, trees, whole
 from edgekit.wire.protobuf import Column, columns
-from edgekit.wire.streams import Coded, Source, malformed, plain, stream, varint
+from edgekit.wire.streams import LEVEL, Coded, Source, malformed, stream, varint
 
 MAGIC = b"EKC1"
+_MAX_TABLE_BYTES = 1 << 20
 _LAYOUTS = ("varints", "<i1", "<i2", "<i4", "<i8", "<f4", "<f8", "texts")
 _TEXTS = _LAYOUTS.index("texts")
 _FOREST = len(_LAYOUTS)
 _PART = _FOREST + 1  # the first of the layouts of columns that follow from a forest
 
 
-def encode(content: bytes) -> bytes | None:
-    """The columnar form of an ONNX file, or None when it has no columns."""
+def encode(content: bytes, level: int = LEVEL) -> bytes | None:
+    """The columnar form of an ONNX file, or None when it has no columns; `level`: that of zstd, 0 for none."""
     try:
         found = columns(content)
-    except (ValueError, UnicodeDecodeError):
+    except ValueError:
         return None
     if not found:
         return None
@@ -40,7 +40,9 @@ def encode(content: bytes) -> bytes | None:
         coded += body
         at = begins if column is None else column.end
     literal += content[at:]
-    return MAGIC + (stream(bytes(table)) + stream(bytes(literal)) + coded).render()
+    if len(table) > _MAX_TABLE_BYTES:
+        return None
+    return MAGIC + (stream(bytes(table)) + stream(bytes(literal)) + coded).render(level)
 
 
 def _rows(found: list[Column]) -> Iterator[tuple[int, Column | None, bytes, Coded]]:
@@ -100,7 +102,7 @@ def _joined(stored: bytes, expanded_bytes: int) -> bytes:
     source = Source(stored)
     if bytes(source.take(len(MAGIC))) != MAGIC:
         raise malformed("it does not begin as one")
-    table = Source(source.stream(expanded_bytes + len(stored)))
+    table = Source(source.stream(_MAX_TABLE_BYTES))
     literal = Source(source.stream(expanded_bytes))
     out = _Output(expanded_bytes)
     forest: trees.Forest | None = None
@@ -117,6 +119,7 @@ def _joined(stored: bytes, expanded_bytes: int) -> bytes:
     out.add(literal.rest())
     if not source.ended:
         raise malformed("something follows its end")
+    del forest  # the copy that is returned takes its room
     return out.finished()
 
 
@@ -141,24 +144,25 @@ def _column(source: Source, table: Source, kind: int, left: int) -> Iterable[byt
 
 
 class _Output:
-    """The file as it grows, up to the size that was promised."""
+    """The file as it grows, up to the size that was promised. Memory that is not written to yet takes no room."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._file = BytesIO()
+        self._file = room.empty(size, np.uint8)
+        self._at = 0
 
     @property
     def left(self) -> int:
-        return self._size - self._file.tell()
+        return len(self._file) - self._at
 
     def add(self, content: bytes | memoryview) -> None:
         if len(content) > self.left:
             raise BundleError("an entry expands to more than the manifest says", reason="size_mismatch")
-        self._file.write(content)
+        self._file[self._at : self._at + len(content)] = np.frombuffer(content, dtype=np.uint8)
+        self._at += len(content)
 
     def extend(self, parts: Iterable[bytes]) -> None:
         for part in parts:
             self.add(part)
 
     def finished(self) -> bytes:
-        return self._file.getvalue()
+        return self._file[: self._at].tobytes()

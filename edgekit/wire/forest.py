@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.wire import room
 from edgekit.wire.streams import malformed
 
 Ints = NDArray[Any]
 TRUE_ENDS, FALSE_ENDS = 1, 2
 MAX_LEVELS = 4096
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class Structure:
-    """`place`: each node's number in the file, in level order [nodes]; `child`: the first child within the piece of each
-    node, both numbered in level order; `starts`: each piece's first node in the file. All int32.
+    """`place`: each node's number in the file, in level order [nodes]; `starts`: each piece's first node in the file.
+    Both int32.
     """
 
     place: Ints
-    child: Ints
     starts: Ints
 
 
@@ -38,24 +39,31 @@ def derive(kinds: Ints, pieces: int) -> Structure:
     children are terminals. Raises BundleError when that is no forest.
     """
     count = len(kinds)
-    before = np.zeros(count + 1, dtype=np.int32)
-    np.cumsum(2 - (kinds & 1) - (kinds >> 1), dtype=np.int32, out=before[1:])
+    before = _children_before(kinds)
     if pieces + int(before[-1]) != count:
         raise malformed("the nodes of its trees are not all reached")
     levels = _levels(before, pieces)
     sizes = _sizes(before, levels)
-    place = np.empty(count, dtype=np.int32)
+    place = room.empty(count, np.int32)
     place[:pieces] = np.cumsum(sizes[:pieces], dtype=np.int32) - sizes[:pieces]
     before += pieces
     child = before[:-1]
     for start, end in levels:
         _place_children(kinds[start:end], child[start:end], place[start:end], (place, sizes))
-    return Structure(place, child, place[:pieces].copy())
+    return Structure(place, place[:pieces].copy())
+
+
+def _children_before(kinds: Ints) -> Ints:
+    """For each node, and for the end, how many children within their pieces all nodes before have."""
+    before = room.empty(len(kinds) + 1, np.int32)
+    before[0] = 0
+    np.cumsum(2 - (kinds & TRUE_ENDS) - (kinds >> 1), dtype=np.int32, out=before[1:])
+    return before
 
 
 def _levels(before: Ints, pieces: int) -> list[tuple[int, int]]:
     """The bounds of each level, in level order."""
-    found = []
+    found: list[tuple[int, int]] = []
     start, end = 0, pieces
     while start < end:
         if len(found) == MAX_LEVELS:
@@ -69,7 +77,8 @@ def _levels(before: Ints, pieces: int) -> list[tuple[int, int]]:
 
 def _sizes(before: Ints, levels: list[tuple[int, int]]) -> Ints:
     """How many nodes of its piece each node has below and with it."""
-    sizes = np.ones(len(before) - 1, dtype=np.int32)
+    sizes = room.empty(len(before) - 1, np.int32)
+    sizes[:] = 1
     for (start, end), (below, last) in zip(reversed(levels[:-1]), reversed(levels[1:]), strict=True):
         summed = np.zeros(last - below + 1, dtype=np.int32)
         np.cumsum(sizes[below:last], out=summed[1:])
@@ -92,12 +101,16 @@ def slots(structure: Structure, kinds: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """For each node in the order of the file its true and its false child, [2 × nodes] int32, and which of them are
     terminals; a terminal's entry is still to be filled in.
     """
-    children = np.empty(2 * len(kinds), dtype=np.int32)
-    ends = np.ones(2 * len(kinds), dtype=bool)
-    true_here = kinds & TRUE_ENDS == 0
-    for side, here in ((0, true_here), (1, kinds & FALSE_ENDS == 0)):
-        at = structure.place[here] * 2 + side
-        below = structure.child[here] + (true_here[here] if side else 0)
-        children[at] = structure.place[below]
-        ends[at] = False
+    first = _children_before(kinds)[:-1]
+    first += len(structure.starts)
+    children = room.empty(2 * len(kinds), np.int32)
+    ends = room.empty(2 * len(kinds), bool)
+    for start in range(0, len(kinds), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        place, child = structure.place[part], first[part]
+        true_here, false_here = kinds[part] & TRUE_ENDS == 0, kinds[part] & FALSE_ENDS == 0
+        children[2 * place[true_here]] = structure.place[child[true_here]]
+        children[2 * place[false_here] + 1] = structure.place[(child + true_here)[false_here]]
+        ends[2 * place] = ~true_here
+        ends[2 * place + 1] = ~false_here
     return children, ends

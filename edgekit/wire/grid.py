@@ -30,7 +30,8 @@ def find_grid(values: NDArray[Any], shape: Sequence[int]) -> Grid | None:
         return None
     for outer, inner in _groupings(len(values), shape):
         grouped = values.reshape(-1, outer, inner).transpose(1, 0, 2).reshape(outer, -1)
-        found = _scales(grouped)
+        with np.errstate(all="ignore"):  # thresholds near the largest float32 are no weights, but are tried
+            found = _scales(grouped)
         if found is not None:
             scales = np.tile(np.repeat(found, inner), len(values) // (outer * inner))
             return Grid(found, inner, np.rint(values / scales).astype(np.int64))
@@ -64,8 +65,7 @@ def _scales(groups: NDArray[Any]) -> NDArray[np.float32] | None:
 
 
 def _fit(groups: NDArray[Any], scale: NDArray[np.float32]) -> NDArray[np.bool_]:
-    with np.errstate(all="ignore"):
-        whole = np.rint(groups / scale[:, None])
-        same = (whole.astype(np.float32) * scale[:, None]).view(np.uint32) == groups.view(np.uint32)
+    whole = np.rint(groups / scale[:, None])
+    same = (whole.astype(np.float32) * scale[:, None]).view(np.uint32) == groups.view(np.uint32)
     fits: NDArray[np.bool_] = (same & (np.abs(whole) <= MAX_WHOLE)).all(axis=1)
     return fits

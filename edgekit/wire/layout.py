@@ -26,16 +26,16 @@ def varints(values: Ints) -> Iterator[bytes]:
 
 def _long(values: NDArray[np.uint64], largest: int) -> bytes:
     longest = len(varint(largest))
-    lengths = np.ones(len(values), dtype=np.int64)
-    for place in range(1, longest):
-        lengths += values >= np.uint64(1 << 7 * place)
-    ends = np.cumsum(lengths)
-    out = np.empty(int(ends[-1]), dtype=np.uint8)
+    rest: NDArray[Any] = values.astype(np.uint32) if largest < 1 << 32 else values
+    octets = np.empty((len(values), longest), dtype=np.uint8)
+    used = np.ones((len(values), longest), dtype=bool)
     for place in range(longest):
-        here = lengths > place
-        bits = (values[here] >> np.uint64(7 * place)).astype(np.uint8) & 0x7F
-        out[(ends - lengths)[here] + place] = bits | (lengths[here] > place + 1).astype(np.uint8) << 7
-    return out.tobytes()
+        octets[:, place] = rest.astype(np.uint8) & 0x7F
+        rest = rest >> rest.dtype.type(7)
+        if place + 1 < longest:
+            used[:, place + 1] = rest != 0
+            octets[:, place] |= used[:, place + 1].view(np.uint8) << 7
+    return octets[used].tobytes()
 
 
 def read_varints(content: bytes) -> NDArray[np.int64]:

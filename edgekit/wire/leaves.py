@@ -47,7 +47,7 @@ def _second(is_leaf: Marks) -> Marks:
 
 def decode(source: Source, slots: Ints, ends: Marks, starts: Ints) -> None:
     """Fill in the next terminals, `slots` marked by `ends`, both [2 × nodes]; `starts`: the first nodes of the pieces.
-    Raises BundleError.
+    Only leaves stay marked. Raises BundleError.
     """
     pieces = whole.decode(source, int(ends.sum()))
     is_piece = np.zeros(len(ends), dtype=bool)
@@ -55,7 +55,8 @@ def decode(source: Source, slots: Ints, ends: Marks, starts: Ints) -> None:
     which = whole.decode(source, int(is_piece.sum()))
     check_below(which, len(starts))
     slots[is_piece] = starts[which]
-    _decode_leaves(source, slots, ends & ~is_piece)
+    ends[is_piece] = False
+    _decode_leaves(source, slots, ends)
 
 
 def _decode_leaves(source: Source, slots: Ints, is_leaf: Marks) -> None:

@@ -41,7 +41,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Column:
-    """A run of bytes [start, end): `values` are its numbers, or a list of texts after the tag `tag`. `layout`: `varints`,
+    """The bytes [start, end): `values` are its numbers, or a list of texts after the tag `tag`. `layout`: `varints`,
     `texts`, or the numpy type of fixed numbers. `node` and `name`: which attribute of which node, if it is one.
     """
 

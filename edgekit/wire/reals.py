@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.wire import whole
+from edgekit.wire import room, whole
 from edgekit.wire.grid import MAX_WHOLE, find_grid
 from edgekit.wire.streams import Coded, Source, malformed, plain, shortest, stream, varint
 
@@ -34,6 +34,7 @@ _DIVISORS = (1, 2, 4, 8, 16, 256, 10, 20, 100, 200, 1000, 2000, 10_000, 20_000)
 _MAX_DIVISOR = 1 << 32
 _LARGEST_WHOLE = float(1 << 31)
 _SAMPLE = 256
+_CHUNK = 1 << 16
 _DISTINCT_SHARE = 0.6
 
 
@@ -55,11 +56,14 @@ def ranks(values: Reals) -> NDArray[np.int64]:
     return _turned(signed, values.itemsize)
 
 
-def unranked(found: NDArray[np.int64], kind: Any) -> Reals:
+def unranked(found: whole.Ints, kind: Any) -> Reals:
     """The numbers of these ranks."""
     width = np.dtype(kind).itemsize
-    signed: Reals = _turned(found, width).astype(f"<i{width}").view(kind)
-    return signed
+    numbers: Reals = room.empty(len(found), kind)
+    for start in range(0, len(found), _CHUNK):
+        turned = _turned(found[start : start + _CHUNK].astype(np.int64), width)
+        numbers[start : start + _CHUNK] = turned.astype(f"<i{width}").view(kind)
+    return numbers
 
 
 def _turned(signed: NDArray[np.int64], width: int) -> NDArray[np.int64]:
@@ -116,14 +120,14 @@ def decode(source: Source, count: int, kind: Any, depth: int = 0) -> Reals:
         return np.frombuffer(source.exact(count * kind.itemsize), dtype=kind)
     if how == _PLANES:
         planes = np.frombuffer(source.exact(count * kind.itemsize), dtype=np.uint8).reshape(kind.itemsize, count)
-        return np.ascontiguousarray(planes.T).reshape(-1).view(kind)
+        return whole.from_planes(planes).view(kind)
     if how == _DICTIONARY:
         return _looked_up(source, count, kind, depth)
     if how == _DIVIDED:
         divisor = source.varint(_MAX_DIVISOR)
         return (whole.decode(source, count) / max(divisor, 1)).astype(kind)
     if how == _RANKS:
-        return unranked(whole.decode(source, count).astype(np.int64, copy=False), kind)
+        return unranked(whole.decode(source, count), kind)
     return _scaled(source, count) if how == _GRID else decode(source, count, "<f4", depth + 1).astype(kind)
 
 
@@ -138,7 +142,7 @@ def _looked_up(source: Source, count: int, kind: Any, depth: int) -> Reals:
 
 def check_below(numbers: whole.Ints, limit: int) -> None:
     """All lie between 0 and `limit` - 1. Raises BundleError."""
-    if len(numbers) and not (0 <= int(numbers.min()) and int(numbers.max()) < limit):
+    if len(numbers) and not (int(numbers.min()) >= 0 and int(numbers.max()) < limit):
         raise malformed("it points past the end of a table")
 
 

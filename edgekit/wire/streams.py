@@ -22,7 +22,9 @@ _MAX_VARINT_BYTES = 10
 
 def malformed(what: str) -> BundleError:
     """The error of every reader here."""
-    return BundleError(f"the model's wire form is malformed ({what}): fetch or build the bundle again", reason="wire_malformed")
+    return BundleError(
+        f"the model's wire form is malformed ({what}): fetch or build the bundle again", reason="wire_malformed"
+    )
 
 
 def varint(value: int) -> bytes:
@@ -45,13 +47,15 @@ class Coded:
         return Coded(self.parts + other.parts)
 
     def render(self, level: int = LEVEL) -> bytes:
-        """The bytes, compressed at this level."""
+        """The bytes, compressed at this level; 0 leaves streams as they are."""
         return b"".join(_stream(content, level) if is_stream else content for is_stream, content in self.parts)
 
     @property
     def estimate(self) -> int:
         """About how many bytes `render` gives, found faster."""
-        return len(self.render(LEVEL if sum(len(content) for _, content in self.parts) < _TRIAL_BYTES else _TRIAL_LEVEL))
+        return len(
+            self.render(LEVEL if sum(len(content) for _, content in self.parts) < _TRIAL_BYTES else _TRIAL_LEVEL)
+        )
 
 
 def plain(content: bytes) -> Coded:
@@ -70,9 +74,14 @@ def shortest(candidates: Iterable[Coded]) -> Coded:
 
 
 def _stream(content: bytes, level: int) -> bytes:
-    packed = zstandard.ZstdCompressor(level=level, write_checksum=False, write_content_size=True).compress(content)
+    packed = compress(content, level) if level else content
     kept = packed if len(packed) < len(content) else content
     return varint(len(content)) + varint(len(kept)) + kept
+
+
+def compress(content: bytes, level: int = LEVEL) -> bytes:
+    """One zstd frame, which announces the size of the content."""
+    return zstandard.ZstdCompressor(level=level, write_checksum=False, write_content_size=True).compress(content)
 
 
 def decompress(frame: bytes | memoryview, raw_bytes: int) -> bytes:
@@ -81,8 +90,7 @@ def decompress(frame: bytes | memoryview, raw_bytes: int) -> bytes:
         announced = zstandard.get_frame_parameters(frame)
         if announced.window_size > MAX_WINDOW_BYTES or announced.content_size != raw_bytes:
             raise BundleError("a compressed entry announces another size than the manifest", reason="size_mismatch")
-        reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).stream_reader(frame)
-        return reader.read(raw_bytes + 1)
+        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise BundleError(f"a compressed entry is damaged ({error})", reason="entry_damaged") from error
 

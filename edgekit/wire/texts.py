@@ -8,7 +8,6 @@ stream of the rests: what a sorted vocabulary wants.
 from __future__ import annotations
 
 from itertools import pairwise
-from os.path import commonprefix
 
 import numpy as np
 
@@ -20,11 +19,16 @@ _JOINED, _FRONT = 0, 1
 
 def encode(texts: list[bytes]) -> Coded:
     """The shorter form of a column."""
-    shared = [len(commonprefix(pair)) for pair in pairwise([b"", *texts])]
+    shared = [_shared(*pair) for pair in pairwise([b"", *texts])]
     rests = [text[count:] for text, count in zip(texts, shared, strict=True)]
     joined = plain(bytes([_JOINED])) + _lengths(texts) + stream(b"".join(texts))
     front = plain(bytes([_FRONT])) + whole.encode(np.array(shared, dtype=np.int64)) + _lengths(rests)
     return shortest([joined, front + stream(b"".join(rests))])
+
+
+def _shared(before: bytes, text: bytes) -> int:
+    most = min(len(before), len(text))
+    return next((place for place in range(most) if before[place] != text[place]), most)
 
 
 def _lengths(texts: list[bytes]) -> Coded:
@@ -54,7 +58,7 @@ def decode(source: Source, count: int, limit: int) -> list[bytes]:
 
 def _counts(source: Source, count: int, limit: int) -> list[int]:
     found = whole.decode(source, count)
-    if len(found) and not (0 <= int(found.min()) and int(found.max()) <= limit):
+    if len(found) and not (int(found.min()) >= 0 and int(found.max()) <= limit):
         raise malformed("it has an impossible length")
     numbers: list[int] = found.tolist()
     return numbers

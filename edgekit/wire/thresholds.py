@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.wire import reals, whole
+from edgekit.wire import reals, room, whole
 from edgekit.wire.streams import Coded, Source, malformed, shortest
 
 Ints = NDArray[Any]
+_CHUNK = 1 << 16
+_MANY_FEATURES = 4096
 _OWN_GROUP = 2048  # a feature with so many nodes repays the tables of a compressed stream of its own
 
 
@@ -72,8 +74,10 @@ def _groupings(columns: list[_Kept]) -> Iterator[list[int]]:
     widths = [len(column.table) > 256 for column in columns]
     yield _numbered([str(wide) for wide in widths])
     yield _numbered(
-        [str(wide) if len(column.values) < _OWN_GROUP else f"own {place}"
-         for place, (wide, column) in enumerate(zip(widths, columns, strict=True))]
+        [
+            str(wide) if len(column.values) < _OWN_GROUP else f"own {place}"
+            for place, (wide, column) in enumerate(zip(widths, columns, strict=True))
+        ]
     )
 
 
@@ -92,19 +96,38 @@ def _grouped(columns: list[_Kept], groups: list[int]) -> Coded:
 
 def decode(source: Source, features: Ints, kind: Any) -> NDArray[Any]:
     """The next thresholds [nodes] of type `kind` in level order; `features` [nodes]. Raises BundleError."""
-    order = np.argsort(features, kind="stable").astype(np.int32)
-    bounds = _bounds(features[order])
+    order, bounds = _sorted(features)
     sizes = whole.decode(source, len(bounds) - 1)
     tabled = np.flatnonzero(sizes)
     total = int(sizes[tabled].clip(0, len(features) + 1).astype(np.int64).sum())
     if (sizes < 0).any() or total > len(features):
         raise malformed("it has more thresholds than nodes")
-    found = np.empty(len(features), dtype=kind)
+    found = room.empty(len(features), kind)
     direct = np.repeat(sizes == 0, np.diff(bounds))
-    found[order[direct]] = reals.decode(source, int(direct.sum()), kind)
+    kept = reals.decode(source, int(direct.sum()), kind)
+    found[order[direct]] = kept
+    del kept, direct
     tables = reals.decode(source, total, kind)
     _look_up(source, (order, bounds, tabled), (tables, sizes[tabled].astype(np.int64)), found)
     return found
+
+
+def _sorted(features: Ints) -> tuple[Ints, Ints]:
+    """The nodes sorted by feature, int32, and the bounds of each feature; in parts, since argsort takes much memory."""
+    parts = [slice(start, start + _CHUNK) for start in range(0, len(features), _CHUNK)]
+    used = np.unique(np.concatenate([np.unique(features[part]) for part in parts]))
+    if len(used) > _MANY_FEATURES:
+        order = np.argsort(features, kind="stable").astype(np.int32)
+        return order, _bounds(features[order])
+    counts = [np.bincount(np.searchsorted(used, features[part]), minlength=len(used)) for part in parts]
+    ends = np.cumsum(np.sum(counts, axis=0))
+    following = ends - np.sum(counts, axis=0)
+    order = room.empty(len(features), np.int32)
+    for part, count in zip(parts, counts, strict=True):
+        places = np.repeat(following - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+        order[places] = np.argsort(features[part], kind="stable") + part.start
+        following += count
+    return order, np.concatenate([[0], ends])
 
 
 def _look_up(source: Source, nodes: tuple[Ints, Ints, Ints], tables: tuple[Any, Ints], found: NDArray[Any]) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import BundleError
-from edgekit.wire import leaves, thresholds, whole
-from edgekit.wire.forest import FALSE_ENDS, MAX_LEVELS, TRUE_ENDS, derive, slots
+from edgekit.wire import leaves, room, thresholds, whole
+from edgekit.wire.forest import FALSE_ENDS, MAX_LEVELS, TRUE_ENDS, Structure, derive, slots
+from edgekit.wire.reals import check_below
 from edgekit.wire.streams import Coded, Source, malformed, plain, varint
 
 Ints = NDArray[Any]
@@ -81,7 +82,7 @@ def _fit(columns: Mapping[str, Ints]) -> bool:
     ids = [columns["nodes_truenodeids"], columns["nodes_falsenodeids"]]
     return (
         all(((flag == 0) | (flag == 1)).all() for flag in flags)
-        and all(0 <= column.min() and column.max() < 1 << 31 for column in [*ids, columns["nodes_featureids"]])
+        and all(column.min() >= 0 and column.max() < 1 << 31 for column in [*ids, columns["nodes_featureids"]])
         and all((column[flag == 0] < count).all() for column, flag in zip(ids, flags, strict=True))
         and bool(((columns["tree_roots"] >= 0) & (columns["tree_roots"] < count)).all())
     )
@@ -134,21 +135,26 @@ def decode(source: Source, limit: int) -> Forest:
     count = source.varint(min(limit, _MAX_NODES))
     pieces = source.varint(count)
     kind = _TYPES.get(source.byte())
-    if kind is None:
-        raise malformed("its thresholds have an unknown type")
+    if kind is None or count == 0:
+        raise malformed("it has no trees of a known type")
     kinds = whole.decode(source, count)
-    if len(kinds) and not (0 <= int(kinds.min()) and int(kinds.max()) <= TRUE_ENDS | FALSE_ENDS):
+    if len(kinds) and not (int(kinds.min()) >= 0 and int(kinds.max()) <= TRUE_ENDS | FALSE_ENDS):
         raise malformed("its trees have nodes of an unknown kind")
     structure = derive(kinds.astype(np.uint8), pieces)
     in_levels = whole.decode(source, count)
-    splits = np.empty(count, dtype=kind)
-    splits[structure.place] = thresholds.decode(source, in_levels, kind)
-    features = np.empty_like(in_levels)
-    features[structure.place] = in_levels
-    del in_levels
+    splits = _placed(thresholds.decode(source, in_levels, kind), structure)
+    features = _placed(in_levels, structure)
     children, ends = slots(structure, kinds)
-    leaves.decode(source, children, ends, structure.starts)
+    starts = structure.starts
+    del structure, kinds, in_levels
+    leaves.decode(source, children, ends, starts)
     roots = whole.decode(source, source.varint(count))
-    if len(roots) and not (0 <= int(roots.min()) and int(roots.max()) < pieces):
-        raise malformed("a tree begins nowhere")
-    return Forest(structure.starts[roots], features, children, ends, splits)
+    check_below(roots, pieces)
+    return Forest(starts[roots], features, children, ends, splits)
+
+
+def _placed(values: Ints, structure: Structure) -> Ints:
+    """From level order into that of the file."""
+    found = room.empty(len(values), values.dtype)
+    found[structure.place] = values
+    return found

@@ -1,7 +1,8 @@
 """Columns of whole numbers: what they are in the wire form, and back. int64 in, the narrowest useful type out.
 
-A column is a head byte and a stream. The head's lowest three bits tell the width of a number (2^n bits), the next one
-whether the bytes stand in planes (all lowest bytes, then all next ones, …), the upper four what was done to the numbers:
+A column is a head byte and a stream. The head's lowest three bits tell the width of a number (2^n bits), the next bit
+whether its bytes stand in planes (all lowest bytes, then all next ones, …), the upper four what was done to the
+numbers:
 
 | 0 | nothing |
 | 1 | zigzag: 0, -1, 1, -2, … became 0, 1, 2, 3, … |
@@ -20,12 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.wire import room
 from edgekit.wire.streams import Coded, Source, malformed, plain, shortest, stream, varint
 
 Ints = NDArray[Any]
 
 _PLAIN, _ZIGZAG, _DIFFERENCES, _FIRST_SEEN, _SAME = range(5)
 _PLANES = 8
+_CHUNK = 1 << 16
 _MASK = (1 << 64) - 1
 
 
@@ -92,7 +95,7 @@ def decode(source: Source, count: int) -> Ints:
     if how > _SAME or code > 6 or (head & _PLANES and code < 4):
         raise malformed(f"no column of whole numbers begins with {head}")
     if how == _SAME:
-        return np.full(count, _plain_int(source.varint(_MASK)), dtype=np.int64)
+        return np.broadcast_to(np.int64(_plain_int(source.varint(_MASK))), count)  # takes no memory
     raw = _read(source, count, code, planes=bool(head & _PLANES))
     if how == _PLAIN:
         return raw if code < 6 else raw.view(np.int64)
@@ -110,9 +113,14 @@ def _read(source: Source, count: int, code: int, *, planes: bool) -> Ints:
     content = np.frombuffer(source.exact(count * width), dtype=np.uint8)
     if not planes:
         return content.view(f"<u{width}")
-    rows = np.empty((count, width), dtype=np.uint8)
-    rows[...] = content.reshape(width, count).T
-    return rows.reshape(-1).view(f"<u{width}")
+    return from_planes(content.reshape(width, count)).view(f"<u{width}")
+
+
+def from_planes(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bytes of numbers whose planes these are, [width, count]."""
+    found = room.empty(planes.size, np.uint8)
+    found.reshape(planes.T.shape)[...] = planes.T
+    return found
 
 
 def _unpack(packed: NDArray[np.uint8], count: int, code: int) -> Ints:
@@ -132,11 +140,11 @@ def _seen(raw: Ints, kind: type[Any]) -> Ints:
 
 
 def _unzigzag(raw: Ints, kind: type[Any]) -> Ints:
-    value = raw.astype(f"u{np.dtype(kind).itemsize}")
-    half = (value >> 1).view(kind)
-    value &= 1
-    half ^= -value.view(kind)
-    return half
+    found = room.empty(len(raw), kind)
+    for start in range(0, len(raw), _CHUNK):  # the steps between would take three times the memory
+        value = raw[start : start + _CHUNK].astype(f"u{np.dtype(kind).itemsize}")
+        found[start : start + _CHUNK] = (value >> 1).view(kind) ^ -(value & 1).view(kind)
+    return found
 
 
 def _plain_int(value: int) -> int:
