@@ -148,7 +148,7 @@ STEPS: dict[str, tuple[Any, Frames]] = {
     "k-means": (cluster.KMeans(5), plain),
     "k-means by batches": (cluster.MiniBatchKMeans(5), plain),
     "bisections": (cluster.BisectingKMeans(6), plain),
-    "mean shift": (cluster.MeanShift(bandwidth=2.5), plain),
+    "mean shift": (cluster.MeanShift(bandwidth=2.5, bin_seeding=True), plain),
     "affinity": (cluster.AffinityPropagation(), lambda frame: frame.head(100)),
     "birch": (cluster.Birch(n_clusters=4), plain),
     "mixture, full": (mixture.GaussianMixture(3), plain),
@@ -248,7 +248,7 @@ def one_hot(**words: Any) -> Pipeline:
 
 
 def logistic() -> LogisticRegression:
-    return LogisticRegression(max_iter=2000)
+    return LogisticRegression(max_iter=200)
 
 
 def forest() -> RandomForestClassifier:
