@@ -39,7 +39,7 @@ Parser = Callable[..., Lanes]
 _PASSED_ON = ("passthrough", None)
 
 
-class Transforming(BaseEstimator):
+class Transforming(BaseEstimator):  # type: ignore[misc]
     """What `estimator.transform` gives, of an estimator that could answer something else too."""
 
     def __init__(self, estimator: Any) -> None:
@@ -118,7 +118,7 @@ class Frame:
         return _gathered(scope, model, parts)
 
     def _alone(self, scope: Any, model: Any, lanes: Lanes) -> Lanes:
-        if isinstance(model, FunctionTransformer) and model.func is None:
+        if isinstance(model, FunctionTransformer) and (model.func is None or _flattens(model, lanes)):
             return lanes
         if isinstance(model, SimpleImputer) and any(map(_is_text, lanes)):
             return _imputed(scope, model, lanes)
@@ -159,6 +159,11 @@ def _imputed(scope: Any, model: SimpleImputer, lanes: Lanes) -> Lanes:
         operator.outputs.append(scope.declare_local_variable("missing", _number(lanes)([None, width])))
     found: Lanes = list(operator.outputs)
     return found
+
+
+def _flattens(model: FunctionTransformer, lanes: Lanes) -> bool:
+    """It turns one column of texts into the flat list that a vectorizer takes."""
+    return model.func is np.ravel and not model.kw_args and len(lanes) == 1 and _is_text(lanes[0])
 
 
 def _is_text(lane: Any) -> bool:

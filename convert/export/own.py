@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from onnx import ModelProto
-from sklearn.pipeline import Pipeline
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from convert.export import dense, kernels, meta, steps, trees
 from convert.export.parts import answering, parts_of
@@ -94,4 +95,4 @@ def has_trees(estimator: Any) -> bool:
 
 def knows_part_of(estimator: Any) -> bool:
     """True when the estimator, or one that it is made of, has an own exporter."""
-    return any(knows(part) for part in parts_of(estimator))
+    return any(knows(part) or isinstance(part, ColumnTransformer | FeatureUnion) for part in parts_of(estimator))

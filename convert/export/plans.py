@@ -61,6 +61,7 @@ PLANS = (
     Plan("own, float32 matrix", "matrix", "float32", own=True),
     Plan("own, float64 matrix", "matrix", "float64", own=True),
     Plan("own, int64 matrix", "matrix", "int64", integers=True, own=True),
+    Plan("own, text matrix", "matrix", "string", own=True),
     Plan("own, float32 columns", "columns", "float32", own=True),
     Plan("own, float64 columns", "columns", "float64", own=True),
     Plan("own, float32 and int64 columns", "columns", "float32", integers=True, own=True),
@@ -114,6 +115,8 @@ def _fits(plan: Plan, source: Source, columns: tuple[Column, ...]) -> bool:
     if plan.layout == "columns":
         integers_fit = not plan.integers or "integer" in kinds
         mixed = "string" in kinds and len(kinds) > 1
+        if plan.own and mixed:  # no matrix can hold them
+            return integers_fit
         return source.by_name and (mixed or picks_columns(source.estimator)) and integers_fit
     if plan.numbers == "string":
         return kinds == {"string"}

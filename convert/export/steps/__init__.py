@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sklearn import cluster, decomposition, feature_selection, impute, mixture, preprocessing, random_projection
+from sklearn import (
+    cluster,
+    decomposition,
+    feature_selection,
+    impute,
+    manifold,
+    mixture,
+    preprocessing,
+    random_projection,
+)
+from sklearn.feature_extraction import text as texts
 
 # Its public name works only where somebody has enabled the experiment, as whoever unpickles one has not.
 from sklearn.impute._iterative import IterativeImputer
@@ -14,11 +24,15 @@ from convert.export.steps import (
     categories,
     clusters,
     curves,
+    embed,
     functions,
     imputation,
+    neighbours,
     reduce,
+    refused,
     scaling,
     selection,
+    text,
     transforming,
 )
 from convert.export.writer import Exporters
@@ -36,11 +50,16 @@ _SELECTORS = (
 )
 
 EXPORTERS: Exporters = {
+    **dict.fromkeys(refused.REASONS, refused.refuse),
     **dict.fromkeys(_SELECTORS, selection.select),
     Transforming: transforming.transform,
     impute.SimpleImputer: imputation.impute,
+    impute.KNNImputer: neighbours.impute_from_neighbours,
     impute.MissingIndicator: imputation.indicate,
     IterativeImputer: imputation.impute_in_rounds,
+    texts.CountVectorizer: text.count,
+    texts.TfidfVectorizer: text.weigh_words,
+    texts.TfidfTransformer: text.weigh,
     preprocessing.OneHotEncoder: categories.one_hot,
     preprocessing.OrdinalEncoder: categories.encode,
     preprocessing.TargetEncoder: categories.encode,
@@ -67,6 +86,11 @@ EXPORTERS: Exporters = {
     decomposition.MiniBatchSparsePCA: reduce.sparse_components,
     random_projection.GaussianRandomProjection: reduce.components,
     random_projection.SparseRandomProjection: reduce.components,
+    decomposition.DictionaryLearning: embed.sparse_code,
+    decomposition.MiniBatchDictionaryLearning: embed.sparse_code,
+    decomposition.SparseCoder: embed.sparse_code,
+    manifold.Isomap: embed.geodesic,
+    manifold.LocallyLinearEmbedding: embed.locally_linear,
     BernoulliRBM: reduce.hidden_units,
     cluster.FeatureAgglomeration: reduce.pool,
     cluster.KMeans: clusters.distances,

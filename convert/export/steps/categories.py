@@ -107,7 +107,7 @@ def _unknown(column: NDArray[Any]) -> Any:
         return known.max() + 1 if len(known) else 0
     if any(isinstance(value, str) for value in column):
         return _UNSEEN
-    return max((value for value in column if value == value and value is not None), default=0) + 1  # noqa: PLR0124 - NaN
+    return max((value for value in column if not pd.isna(value)), default=0) + 1
 
 
 def _number_of(writer: Writer, lane: Lane, keys: NDArray[Any], numbers: NDArray[np.int64]) -> str:
@@ -124,11 +124,17 @@ def _number_of(writer: Writer, lane: Lane, keys: NDArray[Any], numbers: NDArray[
 
 
 def _number_of_text(writer: Writer, name: str, keys: NDArray[Any], numbers: NDArray[np.int64]) -> str:
-    texts = {("" if key != key else key): int(numbers[i]) for i, key in enumerate(keys) if isinstance(key, str | float)}
-    if len(texts) < sum(isinstance(key, str) or key != key for key in keys):
+    named = [(key if isinstance(key, str) else "", int(numbers[i])) for i, key in enumerate(keys) if _is_textual(key)]
+    texts = dict(named)
+    if len(texts) < len(named):
         raise NotExportable("it tells missing texts from empty ones, which a device cannot")
     words = {"keys_strings": list(texts), "values_int64s": list(texts.values()), "default_int64": int(numbers[-1])}
     return writer.node("LabelEncoder", name, domain="ai.onnx.ml", **words)
+
+
+def _is_textual(key: Any) -> bool:
+    """A text, or what stands for a missing one."""
+    return isinstance(key, str) or pd.isna(key)
 
 
 def _looked_up(writer: Writer, name: str, keys: NDArray[Any], numbers: NDArray[np.int64]) -> str:

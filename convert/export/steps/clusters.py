@@ -105,18 +105,25 @@ def _mahalanobis(writer: Writer, model: Any) -> str:
     means = np.asarray(model.means_, dtype=np.float64)
     roots = np.asarray(model.precisions_cholesky_, dtype=np.float64)
     width = means.shape[1]
-    full = {
-        "full": lambda: roots,
-        "tied": lambda: np.repeat(roots[None], len(means), axis=0),
-        "diag": lambda: np.array([np.diag(line) for line in roots]),
-        "spherical": lambda: np.array([np.eye(width) * value for value in roots]),
-    }[model.covariance_type]()
+    full = _square_roots(model, roots, means.shape)
     # All components side by side: one product, then sums over each component's columns.
     weights = full.transpose(1, 0, 2).reshape(width, -1)
     biases = np.concatenate([-mean @ root for mean, root in zip(means, full, strict=True)])
     moved = writer.node("Gemm", writer.rows, writer.numbers(weights), writer.numbers(biases))
     apart = writer.node("Reshape", moved, writer.constant(np.array([0, len(means), width], dtype=np.int64)))
     return over(writer, "ReduceSumSquare", apart, 2, keep=False)
+
+
+def _square_roots(model: Any, roots: Reals, shape: tuple[int, ...]) -> Reals:
+    """The Cholesky factor of each component's precision [components, features, features]."""
+    count, width = shape
+    if model.covariance_type == "full":
+        return roots
+    if model.covariance_type == "tied":
+        return np.repeat(roots[None], count, axis=0)
+    if model.covariance_type == "diag":
+        return np.array([np.diag(line) for line in roots])
+    return np.array([np.eye(width) * value for value in roots])
 
 
 def _constants(model: Any) -> Reals:
@@ -139,7 +146,7 @@ def _log_weights(model: Any) -> Reals:
 def _log_determinants(model: Any, width: int) -> Reals:
     roots = np.asarray(model.precisions_cholesky_, dtype=np.float64)
     if model.covariance_type == "full":
-        return np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
+        return np.asarray(np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1))
     if model.covariance_type == "tied":
         return np.repeat(np.log(np.diagonal(roots)).sum(), len(model.means_))
-    return np.log(roots).sum(axis=1) if model.covariance_type == "diag" else width * np.log(roots)
+    return np.asarray(np.log(roots).sum(axis=1) if model.covariance_type == "diag" else width * np.log(roots))

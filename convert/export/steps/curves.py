@@ -79,10 +79,11 @@ def _lines(x: NDArray[np.float64], y: NDArray[np.float64], *, equal: bool) -> li
 
 
 def _distributed(writer: Writer, rows: str, share: str, columns: list[NDArray[np.float64]]) -> str:
-    if writer.model.output_distribution == "uniform":
-        return share
-    margin = writer.numbers([_EDGE])
     lowest, highest = (writer.numbers([column[i] for column in columns]) for i in (0, -1))
+    if writer.model.output_distribution == "uniform":
+        share = writer.node("Where", writer.node("Equal", rows, highest), writer.numbers([1.0]), share)
+        return writer.node("Where", writer.node("Equal", rows, lowest), writer.numbers([0.0]), share)
+    margin = writer.numbers([_EDGE])
     above = writer.node("Greater", writer.node("Add", rows, margin), highest)
     below = writer.node("Less", writer.node("Sub", rows, margin), lowest)
     share = writer.node("Where", above, writer.numbers([1.0]), share)
@@ -119,7 +120,9 @@ def _factors(powers: NDArray[Any], degree: int, one: int) -> Iterator[int]:
 def spline(writer: Writer) -> None:
     """`SplineTransformer`: one polynomial per interval of knots and basis function (scipy.interpolate.PPoly)."""
     model, rows = writer.model, writer.rows
-    pieces = [_pieces(curve, model.extrapolation) for curve in model.bsplines_]
+    if model.degree == 0 and model.extrapolation == "linear":
+        raise NotExportable("SplineTransformer of degree 0 has no slope to continue: use extrapolation='constant'")
+    pieces = [_pieces(model, feature) for feature in range(len(model.bsplines_))]
     if model.extrapolation == "periodic":
         rows = _wrapped(writer, rows, model)
     edges = [_closed(writer, breaks) for breaks, _, _ in pieces]
@@ -159,24 +162,24 @@ def _wrapped(writer: Writer, rows: str, model: Any) -> str:
     return writer.node("Add", writer.node("Sub", moved, writer.node("Mul", turns, period)), writer.numbers(first))
 
 
-def _pieces(curve: Any, extrapolation: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _pieces(model: Any, feature: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The knots [m], the start of each interval [m + 1] and its coefficients [degree + 1, m + 1, functions], from the
     highest power down; the first and last interval are what lies outside.
     """
+    curve, reach = model.bsplines_[feature], _reach(model, feature)
     degree, knots = curve.k, curve.t
-    low, high = knots[degree], knots[len(knots) - degree - 1]
-    breaks = np.unique(knots[(knots >= low) & (knots <= high)])
+    breaks = np.unique(knots[reach : len(knots) - reach])
     starts = breaks[:-1]
     parts = [PPoly.from_spline((knots, column, degree)) for column in curve.c.T]
     inside = np.searchsorted(parts[0].x, starts, side="right") - 1
     middle = np.stack([part.c[:, inside] for part in parts], axis=-1)
     if degree == 0:  # room for a slope
         middle = np.concatenate([np.zeros_like(middle), middle])
-    if extrapolation in ("continue", "periodic"):
+    if model.extrapolation in ("continue", "periodic"):
         edges, outside = (starts[:1], starts[-1:]), [middle[:, :1], middle[:, -1:]]
     else:
         edges = (breaks[:1], breaks[-1:])
-        outside = [_beyond(curve, edge, extrapolation, len(middle)) for edge in (low, high)]
+        outside = [_beyond(model, feature, breaks[end], len(middle)) for end in (0, -1)]
     return (
         breaks,
         np.concatenate([edges[0], starts, edges[1]]),
@@ -184,13 +187,27 @@ def _pieces(curve: Any, extrapolation: str) -> tuple[NDArray[Any], NDArray[Any],
     )
 
 
-def _beyond(curve: Any, edge: float, extrapolation: str, powers: int) -> NDArray[np.float64]:
-    """The functions outside, as polynomials from the edge."""
+def _reach(model: Any, feature: int) -> int:
+    """How many knots at either end lie outside: as many as the degree says.
+
+    scikit-learn 1.9 raises a degree below 2 by one with every feature that it continues linearly.
+    """
+    degree = int(model.degree)
+    return max(degree, min(degree + feature, 2)) if model.extrapolation == "linear" else degree
+
+
+def _beyond(model: Any, feature: int, edge: float, powers: int) -> NDArray[np.float64]:
+    """The functions outside, as polynomials from the edge: as many as scikit-learn continues, the others are zero."""
+    curve, reach = model.bsplines_[feature], _reach(model, feature)
+    linear = model.extrapolation == "linear"
+    count = reach + 1 if linear and reach <= 1 else reach
     piece = np.zeros((powers, 1, curve.c.shape[1]))
-    if extrapolation == "error":
+    low = edge == curve.t[reach]
+    chosen = slice(None, count) if low else slice(curve.c.shape[1] - count, None)
+    if model.extrapolation == "error" or count == 0:
         piece[-1] = np.nan  # scikit-learn refuses such a row
-    elif extrapolation == "linear":
-        piece[-1], piece[-2] = curve(edge), curve(edge, nu=1)
-    elif curve.k:  # scikit-learn continues as many functions as the degree says: none for steps
-        piece[-1] = curve(edge)
+        return piece
+    piece[-1, 0, chosen] = curve(edge)[chosen]
+    if linear:
+        piece[-2, 0, chosen] = curve(edge, nu=1)[chosen]
     return piece

@@ -38,13 +38,13 @@ def impute(writer: Writer) -> None:
     model = writer.model
     rows = Lane(writer.rows, writer.element, None)
     gaps, kept = missing(writer, rows, model.missing_values), kept_features(model)
-    indicators = _indicators(writer, gaps)
+    marks = indicators(writer, gaps)
     name = rows.name
     if len(kept) < model.n_features_in_:
         gaps, name = writer.columns(gaps, kept), writer.columns(name, kept)
     statistics = np.array([_number(_statistic(model, place)) for place in kept])
     filled = writer.node("Where", gaps, writer.numbers(statistics), name)
-    writer.finish(0, joined(writer, [filled, *indicators]))
+    writer.finish(0, joined(writer, [filled, *marks]))
 
 
 def _impute_lanes(writer: Writer) -> None:
@@ -59,7 +59,7 @@ def _impute_lanes(writer: Writer) -> None:
         if text and not isinstance(statistic, str):
             raise NotExportable(f"SimpleImputer fills a text column with {statistic!r}")
         writer.finish(place, writer.node("Where", gaps[feature], value, lane.name))
-    for marks in _indicators(writer, joined(writer, gaps)):
+    for marks in indicators(writer, joined(writer, gaps)):
         writer.finish(place + 1, marks)
 
 
@@ -73,7 +73,8 @@ def _number(statistic: Any) -> float:
     return float(statistic)
 
 
-def _indicators(writer: Writer, gaps: str) -> list[str]:
+def indicators(writer: Writer, gaps: str) -> list[str]:
+    """The marks of what was missing, where the imputer adds them."""
     model = writer.model
     if not model.add_indicator or len(model.indicator_.features_) == 0:
         return []
@@ -112,7 +113,7 @@ def impute_in_rounds(writer: Writer) -> None:
         answer = writer.node("Reshape", answer, writer.constant(np.array([-1, 1], dtype=np.int64)))
         answer = clip(writer, answer, *_bounds(model, place))
         columns[place] = writer.node("Where", holes[place], answer, columns[place])
-    writer.finish(0, joined(writer, columns + _indicators(writer, everywhere)))
+    writer.finish(0, joined(writer, columns + indicators(writer, everywhere)))
 
 
 def _bounds(model: Any, place: int) -> tuple[float | None, float | None]:

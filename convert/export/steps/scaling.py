@@ -1,4 +1,4 @@
-"""Scalers and normalizers, in scikit-learn's own order of operations, so that trees behind them see the same numbers."""
+"""Scalers and normalizers, in scikit-learn's order of operations, so that trees behind them see the same numbers."""
 
 from __future__ import annotations
 
