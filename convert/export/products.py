@@ -33,6 +33,8 @@ def factors(writer: Writer, weights: Any, offset: Any) -> tuple[str, Reals, Real
 
 def gemm(writer: Writer, rows: str, weights: Reals, offset: Reals) -> str:
     """rows · weights + offset."""
+    if not np.any(offset):
+        return writer.node("Gemm", rows, writer.numbers(weights))
     return writer.node("Gemm", rows, writer.numbers(weights), writer.numbers(offset))
 
 

@@ -31,10 +31,16 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Moved:
-    """Rows [rows, m] as a tensor and points [n, m], both moved and scaled alike."""
+    """Rows [rows, m] and points [n, m] as tensors, both moved and scaled alike;
+    `count` and `width` are n and m.
+
+    What is computed from the points alone onnxruntime computes once, when it loads the model: it takes no bytes.
+    """
 
     rows: str
-    points: Reals
+    points: str
+    count: int
+    width: int
 
 
 def real(values: Any) -> Reals:
@@ -48,41 +54,44 @@ def moved(writer: Writer, points: Any, scale: Any = None) -> Moved:
     """Rows and points about the points' mean, each feature times `scale`."""
     points = real(points)
     after = scaling(points.mean(axis=0), scale, points.shape[1])
-    return Moved(features(writer, after), (points - after.centre) * after.weights)
+    return Moved(features(writer, after), writer.numbers((points - after.centre) * after.weights), *points.shape)
 
 
 def squared(writer: Writer, pair: Moved) -> str:
     """Squared Euclidean distances [rows, n], at least 0."""
-    norm = writer.node("ReduceSumSquare", pair.rows, writer.constant(np.array([1])), keepdims=1)
-    total = writer.node("Add", ranks(writer, pair), norm)
+    total = writer.node("Add", ranks(writer, pair), _norms(writer, pair.rows, keepdims=1))
     return writer.node("Max", total, writer.numbers([0.0]))
 
 
 def ranks(writer: Writer, pair: Moved) -> str:
     """Squared Euclidean distances less the row's own squared norm: the order of distances, one operator."""
-    norms = writer.numbers((pair.points**2).sum(axis=1))
-    return writer.node("Gemm", pair.rows, writer.numbers(pair.points), norms, alpha=-2.0, transB=1)
+    norms = _norms(writer, pair.points, keepdims=0)
+    return writer.node("Gemm", pair.rows, pair.points, norms, alpha=-2.0, transB=1)
 
 
 def bell(writer: Writer, pair: Moved) -> str:
     """exp(−‖z − t‖²) [rows, n]."""
-    norm = writer.node("ReduceSumSquare", pair.rows, writer.constant(np.array([1])), keepdims=1)
-    norms = writer.numbers(-(pair.points**2).sum(axis=1))
-    cross = writer.node("Gemm", pair.rows, writer.numbers(pair.points), norms, alpha=2.0, transB=1)
-    return writer.node("Exp", writer.node("Sub", cross, norm))
+    norms = _norms(writer, pair.points, keepdims=0)
+    cross = writer.node("Gemm", pair.rows, pair.points, norms, alpha=2.0, beta=-1.0, transB=1)
+    return writer.node("Exp", writer.node("Sub", cross, _norms(writer, pair.rows, keepdims=1)))
+
+
+def _norms(writer: Writer, vectors: str, *, keepdims: int) -> str:
+    return writer.node("ReduceSumSquare", vectors, writer.constant(np.array([1])), keepdims=keepdims)
 
 
 def absolute(writer: Writer, pair: Moved, power: float) -> str:
     """Σ |z − t|^power [rows, n] over the features; for an infinite power the greatest |z − t|."""
-    if pair.points.size <= _MAX_AT_ONCE:
+    turned = writer.node("Transpose", pair.points)
+    if pair.count * pair.width <= _MAX_AT_ONCE:
         rows = writer.node("Unsqueeze", pair.rows, writer.constant(np.array([2])))
-        parts = _raised(writer, writer.node("Sub", rows, writer.numbers(pair.points.T)), power)
+        parts = _raised(writer, writer.node("Sub", rows, turned), power)
         kind = "ReduceMax" if np.isinf(power) else "ReduceSum"
         return writer.node(kind, parts, writer.constant(np.array([1])), keepdims=0)
     total = ""
-    for place, column in enumerate(pair.points.T):
-        difference = writer.node("Sub", writer.columns(pair.rows, [place]), writer.numbers(column))
-        part = _raised(writer, difference, power)
+    for place in range(pair.width):
+        line = writer.node("Gather", turned, writer.constant(np.array(place)), axis=0)
+        part = _raised(writer, writer.node("Sub", writer.columns(pair.rows, [place]), line), power)
         total = part if not total else writer.node("Max" if np.isinf(power) else "Add", total, part)
     return total
 
@@ -111,6 +120,14 @@ def kernel(writer: Writer, points: Any, form: Kernel) -> str:
     if form.metric in ("chi2", "additive_chi2"):
         return _chi_squared(writer, points, form)
     raise NotExportable(f"its kernel {form.metric!r} is unknown")
+
+
+def weighted(writer: Writer, form: Kernel, points: Any, sums: tuple[Reals, Any]) -> str:
+    """Kernel values · weights [n, k] + offset [k]; `sums` are the two. A linear kernel needs no points at all."""
+    weights, offset = sums
+    if form.metric == "linear":
+        return product(writer, real(points).T @ weights, offset)
+    return gemm(writer, kernel(writer, points, form), weights, np.broadcast_to(offset, weights.shape[1:]))
 
 
 def cosine(writer: Writer, points: Any) -> str:

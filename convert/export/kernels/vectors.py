@@ -14,8 +14,8 @@ import numpy as np
 from convert.export.affine import Reals
 from convert.export.dense import answers
 from convert.export.kernels import fused
-from convert.export.kernels.pairwise import Kernel, kernel, real
-from convert.export.products import gemm, product
+from convert.export.kernels.pairwise import Kernel, kernel, real, weighted
+from convert.export.products import gemm
 from convert.export.refusal import NotExportable
 from convert.export.writer import BOOL, FLOAT, INT64, Writer
 
@@ -90,11 +90,9 @@ def _weighted(writer: Writer, coefficients: Reals, offset: Reals) -> str:
     """Kernel values with the support vectors · coefficients [vectors, k] + offset."""
     model, form = writer.model, _form(writer.model)
     points = real(model.support_vectors_)
-    if form.metric == "linear":
-        return product(writer, points.T @ coefficients, offset)
     if coefficients.shape[1] == 1 and fused.fits(writer, points, form):
         return fused.weighted(writer, points, form, (coefficients[:, 0], float(offset[0])))
-    return gemm(writer, kernel(writer, points, form), coefficients, offset)
+    return weighted(writer, form, points, (coefficients, offset))
 
 
 def _pairs(model: Any) -> list[tuple[int, int]]:
