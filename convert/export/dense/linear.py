@@ -14,7 +14,7 @@ from convert.export.dense import answers, fused
 from convert.export.fold import carried, carry
 from convert.export.products import product
 from convert.export.refusal import NotExportable
-from convert.export.writer import Writer
+from convert.export.writer import DOUBLE, Writer
 
 # Where the logistic function of a double is zero: all classes there share alike (`_predict_proba_lr`).
 _UNDERFLOW = 745.0
@@ -126,7 +126,15 @@ def _two_classes(writer: Writer, weights: Reals, offset: Reals) -> None:
 
 
 def _share_of_rest(writer: Writer, weights: Reals, offset: Reals) -> None:
-    """σ(sᵢ) / Σ σ(sⱼ) as the Softmax of log σ(s), which keeps its digits where float32 would underflow."""
+    """σ(sᵢ) / Σ σ(sⱼ), equal shares where all are zero.
+
+    In float32 as the Softmax of log σ(s), which keeps its digits where σ would underflow; float64 has no `Softplus`.
+    """
+    if writer.element == DOUBLE:
+        scores = product(writer, weights, offset)
+        writer.finish_label(writer.node("ArgMax", scores, axis=1, keepdims=0))
+        _normalised(writer, writer.node("Sigmoid", scores), weights.shape[1])
+        return
     negative = product(writer, -weights, -offset)
     writer.finish_label(writer.node("ArgMin", negative, axis=1, keepdims=0))
     bounded = writer.node("Min", negative, writer.numbers([_UNDERFLOW]))
@@ -143,8 +151,13 @@ def _huber(writer: Writer, scores: str, classes: int) -> None:
         answers.complemented(writer, writer.node("Mul", raised, writer.numbers([0.5])))
         return
     writer.finish_label(writer.node("ArgMax", scores, axis=1, keepdims=0))
-    total = writer.node("ReduceSum", raised, writer.constant(np.array([1])), keepdims=1)
+    _normalised(writer, raised, classes)
+
+
+def _normalised(writer: Writer, parts: str, classes: int) -> None:
+    """Output 1: each row's shares of its sum, equal ones where that is zero."""
+    total = writer.node("ReduceSum", parts, writer.constant(np.array([1])), keepdims=1)
     some = answers.above_zero(writer, total)
     divisor = writer.node("Where", some, total, writer.numbers([1.0]))
-    shares = writer.node("Div", raised, divisor)
+    shares = writer.node("Div", parts, divisor)
     writer.finish(1, writer.node("Where", some, shares, writer.numbers([1.0 / classes])))

@@ -55,5 +55,4 @@ def _words(points: Reals, form: Kernel) -> dict[str, Any]:
 
 
 def _floats(values: Any) -> list[float]:
-    numbers: list[float] = np.float32(np.ravel(values)).tolist()
-    return numbers
+    return [float(value) for value in np.ravel(values).astype(np.float32)]

@@ -5,6 +5,7 @@ Points are moved to their mean in float64 first: ‖z‖² − 2 z·t + ‖t‖�
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,23 +104,34 @@ def _raised(writer: Writer, difference: str, power: float) -> str:
 
 def kernel(writer: Writer, points: Any, form: Kernel) -> str:
     """Kernel values [rows, n]. Raises NotExportable for a kernel that is not known."""
-    points = real(points)
-    if form.metric == "rbf":
-        return bell(writer, moved(writer, points, np.sqrt(form.gamma)))
-    if form.metric == "linear":
-        return product(writer, points.T, np.zeros(len(points)))
-    if form.metric in ("poly", "polynomial"):
-        inner = product(writer, form.gamma * points.T, np.full(len(points), form.coef0))
-        return inner if form.degree == 1 else writer.node("Pow", inner, writer.numbers(np.array(form.degree)))
-    if form.metric == "sigmoid":
-        return writer.node("Tanh", product(writer, form.gamma * points.T, np.full(len(points), form.coef0)))
-    if form.metric == "laplacian":
-        return writer.node("Exp", writer.node("Neg", absolute(writer, moved(writer, points, form.gamma), 1)))
-    if form.metric == "cosine":
-        return cosine(writer, points)
-    if form.metric in ("chi2", "additive_chi2"):
-        return _chi_squared(writer, points, form)
-    raise NotExportable(f"its kernel {form.metric!r} is unknown")
+    if form.metric not in _KERNELS:
+        raise NotExportable(f"its kernel {form.metric!r} is unknown")
+    return _KERNELS[form.metric](writer, real(points), form)
+
+
+def _rbf(writer: Writer, points: Reals, form: Kernel) -> str:
+    return bell(writer, moved(writer, points, np.sqrt(form.gamma)))
+
+
+def _linear(writer: Writer, points: Reals, form: Kernel) -> str:
+    return product(writer, points.T, np.zeros(len(points)))
+
+
+def _polynomial(writer: Writer, points: Reals, form: Kernel) -> str:
+    inner = product(writer, form.gamma * points.T, np.full(len(points), form.coef0))
+    return inner if form.degree == 1 else writer.node("Pow", inner, writer.numbers(np.array(form.degree)))
+
+
+def _sigmoid(writer: Writer, points: Reals, form: Kernel) -> str:
+    return writer.node("Tanh", product(writer, form.gamma * points.T, np.full(len(points), form.coef0)))
+
+
+def _laplacian(writer: Writer, points: Reals, form: Kernel) -> str:
+    return writer.node("Exp", writer.node("Neg", absolute(writer, moved(writer, points, form.gamma), 1)))
+
+
+def _cosine(writer: Writer, points: Reals, form: Kernel) -> str:
+    return cosine(writer, points)
 
 
 def weighted(writer: Writer, form: Kernel, points: Any, sums: tuple[Reals, Any]) -> str:
@@ -155,3 +167,16 @@ def _chi_squared(writer: Writer, points: Reals, form: Kernel) -> str:
     if form.metric == "additive_chi2":
         return added
     return writer.node("Exp", writer.node("Mul", added, writer.numbers([form.gamma])))
+
+
+_KERNELS: dict[str, Callable[[Writer, Reals, Kernel], str]] = {
+    "rbf": _rbf,
+    "linear": _linear,
+    "poly": _polynomial,
+    "polynomial": _polynomial,
+    "sigmoid": _sigmoid,
+    "laplacian": _laplacian,
+    "cosine": _cosine,
+    "chi2": _chi_squared,
+    "additive_chi2": _chi_squared,
+}

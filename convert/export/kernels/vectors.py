@@ -165,8 +165,9 @@ def _scores(writer: Writer, decision: str) -> str:
 def _coupled(writer: Writer, decision: str, sign: float) -> str:
     """Probabilities from `sign` times the pairs' decisions by pairwise coupling (Wu, Lin and Weng 2004, second method).
 
-    libsvm iterates and stops early, also for two classes, and so does onnxruntime's `SVMClassifier`: it is given the decisions as rows, and for each pair one
-    unit vector as the pair's only support vector, so that its own decisions are these.
+    libsvm iterates and stops early, also for two classes, and so does onnxruntime's `SVMClassifier`: it is given the
+    decisions as rows, and for each pair one unit vector as the pair's only support vector, so that its own decisions
+    are these.
     """
     model, pairs = writer.model, _pairs(writer.model)
     classes = len(model.classes_)
