@@ -18,6 +18,8 @@ from convert.export.writer import Writer
 
 # [rows, features, points] of one batch of a thousand rows in float32: 256 MB.
 _MAX_AT_ONCE = 1 << 16
+# Features are taken in parts of that size; with more parts than this skl2onnx's loop over rows is the better form.
+_MAX_PARTS = 64
 
 
 @dataclass(frozen=True)
@@ -84,17 +86,27 @@ def _norms(writer: Writer, vectors: str, *, keepdims: int) -> str:
 def absolute(writer: Writer, pair: Moved, power: float) -> str:
     """Σ |z − t|^power [rows, n] over the features; for an infinite power the greatest |z − t|."""
     turned = writer.node("Transpose", pair.points)
-    if pair.count * pair.width <= _MAX_AT_ONCE:
-        rows = writer.node("Unsqueeze", pair.rows, writer.constant(np.array([2])))
-        parts = _raised(writer, writer.node("Sub", rows, turned), power)
-        kind = "ReduceMax" if np.isinf(power) else "ReduceSum"
-        return writer.node(kind, parts, writer.constant(np.array([1])), keepdims=0)
+    step = max(1, _MAX_AT_ONCE // pair.count)
+    if pair.width > step * _MAX_PARTS:
+        raise NotExportable(f"{pair.width} features of {pair.count} points take too many operators")
     total = ""
-    for place in range(pair.width):
-        line = writer.node("Gather", turned, writer.constant(np.array(place)), axis=0)
-        part = _raised(writer, writer.node("Sub", writer.columns(pair.rows, [place]), line), power)
+    for start in range(0, pair.width, step):
+        part = _partial(writer, pair, turned, slice(start, min(start + step, pair.width)), power)
         total = part if not total else writer.node("Max" if np.isinf(power) else "Add", total, part)
     return total
+
+
+def _partial(writer: Writer, pair: Moved, turned: str, chosen: slice, power: float) -> str:
+    """`absolute` over some of the features."""
+    rows = pair.rows
+    if chosen.stop - chosen.start < pair.width:
+        places = list(range(chosen.start, chosen.stop))
+        rows = writer.columns(rows, places)
+        turned = writer.node("Gather", turned, writer.constant(np.array(places)), axis=0)
+    rows = writer.node("Unsqueeze", rows, writer.constant(np.array([2])))
+    parts = _raised(writer, writer.node("Sub", rows, turned), power)
+    kind = "ReduceMax" if np.isinf(power) else "ReduceSum"
+    return writer.node(kind, parts, writer.constant(np.array([1])), keepdims=0)
 
 
 def _raised(writer: Writer, difference: str, power: float) -> str:
