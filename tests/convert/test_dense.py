@@ -193,11 +193,12 @@ def test_other_affine_models_answer_alike(model: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["logistic regression", "quadratic discriminants", "network", "normal distributions"])
 def test_one_feature_and_a_constant_one_are_no_special_case(kind: str) -> None:
-    for rows in (lambda frame: frame[["s0"]], lambda frame: frame[["s0", "s1"]].assign(s1=4.0)):
-        if kind == "quadratic discriminants" and rows(SEEN).shape[1] > 1:
+    one, constant = SEEN[["s0"]], SEEN[["s0", "s1"]].assign(s1=4.0)
+    for seen, fresh in ((one, FRESH[["s0"]]), (constant, FRESH[["s0", "s1"]].assign(s1=4.0))):
+        if kind == "quadratic discriminants" and seen is constant:
             continue  # scikit-learn itself refuses a class without spread
-        model = fitted(CLASSIFIERS[kind], rows(SEEN), SEEN["target"] > 0)
-        assert agreement(model, exported(model, rows(SEEN)), rows(FRESH)).exact
+        model = fitted(CLASSIFIERS[kind], seen, SEEN["target"] > 0)
+        assert agreement(model, exported(model, seen), fresh).exact
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,7 @@ def test_affine_steps_become_part_of_the_model_with_the_same_answers(steps: str,
 def test_folding_leaves_the_users_model_as_it_was_and_shares_its_arrays() -> None:
     model = fitted(make_pipeline(StandardScaler(), linear.LogisticRegression()), SEEN[FEATURES], SEEN["target"])
     before = pickle.dumps(model)
-    twin = folded(model, folds)
+    twin: Any = folded(model, folds)
     exported(model, SEEN[FEATURES], SINGLE + FOLDED)
     assert pickle.dumps(model) == before
     assert twin.coef_ is model[-1].coef_
@@ -278,7 +279,8 @@ def test_what_is_no_affine_step_is_not_folded(steps: list[Any]) -> None:
 def test_steps_before_the_affine_ones_stay() -> None:
     pipeline = make_pipeline(PolynomialFeatures(2), StandardScaler(), linear.Ridge())
     model = fitted(pipeline, SEEN[FEATURES], VALUES)
-    assert [name for name, _ in folded(model, folds).steps] == ["polynomialfeatures", "ridge"]
+    twin: Any = folded(model, folds)
+    assert [name for name, _ in twin.steps] == ["polynomialfeatures", "ridge"]
     assert agreement(model, exported(model, SEEN[FEATURES], SINGLE + FOLDED), FRESH[FEATURES]).exact
 
 

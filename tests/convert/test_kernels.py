@@ -84,7 +84,7 @@ def test_a_support_vector_classifier_answers_alike(kind: str, labels: str, plan:
 
 @pytest.mark.parametrize("probability", [False, True])
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_many_classes_with_a_matrix_for_each_answer_alike(probability: bool) -> None:  # noqa: FBT001
+def test_many_classes_with_a_matrix_for_each_answer_alike(probability: bool) -> None:
     seen, fresh = drawn(1100), drawn(500, fresh=True)
     model = fitted(SVC(C=0.2, random_state=0), seen[FEATURES], seen["target"] * 3 + (seen["s0"] > 0) + (seen["s1"] > 0))
     if probability:

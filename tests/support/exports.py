@@ -38,4 +38,4 @@ def agreement(model: Any, made: Export, rows: pd.DataFrame) -> Agreement:
     """How the export's answers agree with the model's own."""
     source = understand(LoadedModel(model, "test"))
     expected = source.answers(rows)
-    return compare(expected, answer(made, rows), tolerance_for(source.role, expected.numbers))
+    return compare(expected, answer(made, rows)[0], tolerance_for(source.role, expected.numbers))

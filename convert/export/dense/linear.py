@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LinearRegression
 
 from convert.export.affine import Reals
 from convert.export.dense import answers, fused
-from convert.export.fold import carried, carry
+from convert.export.fold import carried
 from convert.export.products import product
 from convert.export.refusal import NotExportable
 from convert.export.writer import DOUBLE, Writer
@@ -36,15 +37,18 @@ def regress_linked(writer: Writer) -> None:
 
 def regress_by_consensus(writer: Writer) -> None:
     """RANSAC: its final estimator answers."""
-    affine, inner = carried(writer.model), writer.model.estimator_
-    if affine is not None and not hasattr(inner, "coef_"):
+    inner = writer.model.estimator_
+    if type(inner) is LinearRegression:
+        writer.finish(0, product(writer, *_matrix(inner)))
+        return
+    if carried(writer.model) is not None:
         raise NotExportable("its estimator cannot take the step before it")
-    (value,) = writer.ask(inner if affine is None else carry(inner, affine))
-    writer.finish(0, value)
+    writer.finish(0, writer.ask(inner)[0])
 
 
 def score(writer: Writer) -> None:
     """A classifier without probabilities: label and decision function."""
+    answers.refuse_several(writer)
     weights, offset = _matrix(writer.model)
     if not fused.fits(writer, weights):
         answers.scored(writer, product(writer, weights, offset), len(writer.model.classes_))
@@ -55,6 +59,9 @@ def score(writer: Writer) -> None:
 
 def classify(writer: Writer) -> None:
     """Logistic regression and linear discriminants."""
+    if writer.decision:
+        score(writer)
+        return
     weights, offset = _matrix(writer.model)
     if weights.shape[1] > 1 and _one_against_rest(writer.model):
         _share_of_rest(writer, weights, offset)
@@ -68,7 +75,7 @@ def classify(writer: Writer) -> None:
 def classify_by_gradient(writer: Writer) -> None:
     """`SGDClassifier`: its loss says what its probabilities are, if it has any."""
     weights, offset = _matrix(writer.model)
-    loss = writer.model.loss
+    loss = "none" if writer.decision else writer.model.loss
     if loss == "modified_huber":
         _huber(writer, product(writer, weights, offset), len(writer.model.classes_))
     elif loss != "log_loss":

@@ -18,6 +18,7 @@ def dummy_regress(writer: Writer) -> None:
 
 def dummy_classify(writer: Writer) -> None:
     """The same label and probabilities for every row; random strategies have no ONNX form."""
+    answers.refuse_several(writer)
     model = writer.model
     if model.strategy in ("stratified", "uniform"):
         raise NotExportable(f"its strategy {model.strategy!r} draws at random")

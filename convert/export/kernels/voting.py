@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convert.export.affine import Reals
-from convert.export.dense.answers import outlying
+from convert.export.dense.answers import outlying, refuse_several
 from convert.export.kernels.neighbours import all_distances, nearest, votes, weights
 from convert.export.kernels.pairwise import real
 from convert.export.refusal import NotExportable
@@ -16,6 +16,7 @@ from convert.export.writer import BOOL, Writer
 
 def classify(writer: Writer) -> None:
     """`KNeighborsClassifier`: label and shares of the votes."""
+    refuse_several(writer)
     model, weighted = writer.model, _weighted(writer.model)
     found = nearest(writer, model, model.n_neighbors, distances=weighted)
     chosen = writer.node("Gather", votes(writer, model._y, len(model.classes_)), found.places, axis=0)
@@ -55,9 +56,8 @@ def classify_within(writer: Writer) -> None:
     Where there is no outlier label scikit-learn refuses such a row, and so does the graph: it looks up a place that is
     not there.
     """
+    refuse_several(writer)
     model, classes = writer.model, np.asarray(writer.model.classes_)
-    if classes.ndim != 1:
-        raise NotExportable("it answers several targets at once")
     table = writer.node("Gather", writer.numbers(np.eye(len(classes))), votes(writer, model._y, len(classes)), axis=0)
     sums = writer.node("MatMul", _within(writer), table)
     total = writer.node("ReduceSum", sums, writer.constant(np.array([1])), keepdims=1)
