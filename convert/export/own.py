@@ -85,7 +85,9 @@ def knows(estimator: Any) -> bool:
 
 def folds(estimator: Any) -> bool:
     """True when the estimator's exporter can multiply affine steps before it into its own numbers."""
-    return type(estimator) in dense.EXPORTERS or type(estimator) in kernels.EXPORTERS
+    kind = type(estimator)
+    written = dense.EXPORTERS.get(kind) or kernels.EXPORTERS.get(kind)
+    return written is not None and EXPORTERS[kind] is written
 
 
 def has_trees(estimator: Any) -> bool:

@@ -3,8 +3,8 @@
 edgekit's own exporters first, where they know a part of the model; skl2onnx's are the fallback. float32 first: it is
 smallest and fastest, and right for most models. scikit-learn itself computes preprocessing in float64 and casts to
 float32 just before trees, which the own exporters and the plans "last step in float32" repeat exactly, so steps before
-own trees want float64 first. Each own plan is tried with the scaler before the model folded in first. Kernels and Gaussian processes need float64 throughout. Which one is right for a model is
-decided by parity alone.
+own trees want float64 first. A scaler before a model of products or kernels is folded into it where that is right, so
+each own plan has a folding twin before it. Which plan is right for a model is decided by parity alone.
 """
 
 from __future__ import annotations

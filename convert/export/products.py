@@ -33,16 +33,16 @@ def factors(writer: Writer, weights: Any, offset: Any) -> tuple[str, Reals, Real
 
 def gemm(writer: Writer, rows: str, weights: Reals, offset: Reals) -> str:
     """rows · weights + offset."""
+    if not np.any(offset):
+        return writer.node("Gemm", rows, writer.numbers(weights))
     return writer.node("Gemm", rows, writer.numbers(weights), writer.numbers(offset))
 
 
 def features(writer: Writer, after: Affine | None = None) -> str:
     """The model's features [rows, n] as they come out of the folded steps, and after one more map."""
     affine = carried(writer.model)
-    if affine is None or after is None:
-        affine = affine or after
-    else:
-        affine = affine.then(after)
+    if after is not None:
+        affine = after if affine is None else affine.then(after)
     return writer.rows if affine is None else _apply(writer, affine.centred())
 
 
@@ -62,4 +62,4 @@ def _apply(writer: Writer, affine: Affine) -> str:
 def _smaller_apart(affine: Affine, columns: int) -> bool:
     """Two narrow matrices hold fewer numbers than their product."""
     into, out = affine.weights.shape
-    return into * columns > into * out + out * columns
+    return bool(into * columns > into * out + out * columns)

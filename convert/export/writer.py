@@ -26,7 +26,7 @@ from convert.export.refusal import NotExportable
 PRIVATE_DOMAIN = "edgekit.private"
 
 FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
-INT64, STRING, BOOL = TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL
+INT32, INT64, STRING, BOOL = TensorProto.INT32, TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL
 NUMPY: dict[int, type[Any]] = {FLOAT: np.float32, DOUBLE: np.float64}
 _ELEMENTS: dict[type[Any], int] = {
     FloatTensorType: FLOAT,

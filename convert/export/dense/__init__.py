@@ -33,7 +33,6 @@ _REGRESSORS = (
     linear_models.HuberRegressor,
     linear_models.TheilSenRegressor,
     linear_models.SGDRegressor,
-    linear_models.PassiveAggressiveRegressor,
     linear_models.QuantileRegressor,
     linear_models.MultiTaskLasso,
     linear_models.MultiTaskLassoCV,
@@ -46,15 +45,17 @@ _WITHOUT_PROBABILITIES = (
     linear_models.RidgeClassifier,
     linear_models.RidgeClassifierCV,
     linear_models.Perceptron,
-    linear_models.PassiveAggressiveClassifier,
     LinearSVC,
 )
+# scikit-learn 1.10 has them no more.
+_DEPARTING = {"PassiveAggressiveRegressor": linear.regress, "PassiveAggressiveClassifier": linear.score}
 _LATENT = (cross.PLSRegression, cross.PLSCanonical, cross.CCA)
 
 EXPORTERS: Exporters = {
     **dict.fromkeys(_REGRESSORS, linear.regress),
     **dict.fromkeys(_LINKED, linear.regress_linked),
     **dict.fromkeys(_WITHOUT_PROBABILITIES, linear.score),
+    **{getattr(linear_models, name): write for name, write in _DEPARTING.items() if hasattr(linear_models, name)},
     **dict.fromkeys(_LATENT, plain.latent_regress),
     linear_models.RANSACRegressor: linear.regress_by_consensus,
     linear_models.LogisticRegression: linear.classify,

@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 
 from convert.export.affine import Reals
+from convert.export.refusal import NotExportable
 from convert.export.writer import BOOL, INT64, Writer
+from convert.read.targets import read
 
 # A column of zeros costs four bytes per row of the matrix; beyond this many rows two more operators cost less.
 _MAX_PAIRED_ROWS = 256
+
+
+def refuse_several(writer: Writer) -> None:
+    """Raise NotExportable for a classifier of several targets."""
+    if read(writer.model):
+        raise NotExportable("it answers several targets at once")
 
 
 def softmax(writer: Writer, scores: str) -> None:

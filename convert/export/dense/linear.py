@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LinearRegression
 
 from convert.export.affine import Reals
 from convert.export.dense import answers, fused
-from convert.export.fold import carried, carry
+from convert.export.fold import carried
 from convert.export.products import product
 from convert.export.refusal import NotExportable
-from convert.export.writer import Writer
+from convert.export.writer import DOUBLE, Writer
 
 # Where the logistic function of a double is zero: all classes there share alike (`_predict_proba_lr`).
 _UNDERFLOW = 745.0
@@ -36,15 +37,18 @@ def regress_linked(writer: Writer) -> None:
 
 def regress_by_consensus(writer: Writer) -> None:
     """RANSAC: its final estimator answers."""
-    affine, inner = carried(writer.model), writer.model.estimator_
-    if affine is not None and not hasattr(inner, "coef_"):
+    inner = writer.model.estimator_
+    if type(inner) is LinearRegression:
+        writer.finish(0, product(writer, *_matrix(inner)))
+        return
+    if carried(writer.model) is not None:
         raise NotExportable("its estimator cannot take the step before it")
-    (value,) = writer.ask(inner if affine is None else carry(inner, affine))
-    writer.finish(0, value)
+    writer.finish(0, writer.ask(inner)[0])
 
 
 def score(writer: Writer) -> None:
     """A classifier without probabilities: label and decision function."""
+    answers.refuse_several(writer)
     weights, offset = _matrix(writer.model)
     if not fused.fits(writer, weights):
         answers.scored(writer, product(writer, weights, offset), len(writer.model.classes_))
@@ -55,6 +59,9 @@ def score(writer: Writer) -> None:
 
 def classify(writer: Writer) -> None:
     """Logistic regression and linear discriminants."""
+    if writer.decision:
+        score(writer)
+        return
     weights, offset = _matrix(writer.model)
     if weights.shape[1] > 1 and _one_against_rest(writer.model):
         _share_of_rest(writer, weights, offset)
@@ -68,7 +75,7 @@ def classify(writer: Writer) -> None:
 def classify_by_gradient(writer: Writer) -> None:
     """`SGDClassifier`: its loss says what its probabilities are, if it has any."""
     weights, offset = _matrix(writer.model)
-    loss = writer.model.loss
+    loss = "none" if writer.decision else writer.model.loss
     if loss == "modified_huber":
         _huber(writer, product(writer, weights, offset), len(writer.model.classes_))
     elif loss != "log_loss":
@@ -126,7 +133,15 @@ def _two_classes(writer: Writer, weights: Reals, offset: Reals) -> None:
 
 
 def _share_of_rest(writer: Writer, weights: Reals, offset: Reals) -> None:
-    """σ(sᵢ) / Σ σ(sⱼ) as the Softmax of log σ(s), which keeps its digits where float32 would underflow."""
+    """σ(sᵢ) / Σ σ(sⱼ), equal shares where all are zero.
+
+    In float32 as the Softmax of log σ(s), which keeps its digits where σ would underflow; float64 has no `Softplus`.
+    """
+    if writer.element == DOUBLE:
+        scores = product(writer, weights, offset)
+        writer.finish_label(writer.node("ArgMax", scores, axis=1, keepdims=0))
+        _normalised(writer, writer.node("Sigmoid", scores), weights.shape[1])
+        return
     negative = product(writer, -weights, -offset)
     writer.finish_label(writer.node("ArgMin", negative, axis=1, keepdims=0))
     bounded = writer.node("Min", negative, writer.numbers([_UNDERFLOW]))
@@ -143,8 +158,13 @@ def _huber(writer: Writer, scores: str, classes: int) -> None:
         answers.complemented(writer, writer.node("Mul", raised, writer.numbers([0.5])))
         return
     writer.finish_label(writer.node("ArgMax", scores, axis=1, keepdims=0))
-    total = writer.node("ReduceSum", raised, writer.constant(np.array([1])), keepdims=1)
+    _normalised(writer, raised, classes)
+
+
+def _normalised(writer: Writer, parts: str, classes: int) -> None:
+    """Output 1: each row's shares of its sum, equal ones where that is zero."""
+    total = writer.node("ReduceSum", parts, writer.constant(np.array([1])), keepdims=1)
     some = answers.above_zero(writer, total)
     divisor = writer.node("Where", some, total, writer.numbers([1.0]))
-    shares = writer.node("Div", raised, divisor)
+    shares = writer.node("Div", parts, divisor)
     writer.finish(1, writer.node("Where", some, shares, writer.numbers([1.0 / classes])))

@@ -24,8 +24,7 @@ def regress(writer: Writer) -> None:
 def classify(writer: Writer) -> None:
     """Label and probabilities of two or more classes."""
     model = writer.model
-    if np.ndim(model.classes_) != 1 or getattr(model._label_binarizer, "y_type_", "").startswith("multilabel"):
-        raise NotExportable("it answers several labels at once")
+    answers.refuse_several(writer)
     *hidden, last = _layers(model)
     if model.out_activation_ == "softmax":
         answers.softmax(writer, _through(writer, [*hidden, last]))

@@ -18,6 +18,7 @@ def dummy_regress(writer: Writer) -> None:
 
 def dummy_classify(writer: Writer) -> None:
     """The same label and probabilities for every row; random strategies have no ONNX form."""
+    answers.refuse_several(writer)
     model = writer.model
     if model.strategy in ("stratified", "uniform"):
         raise NotExportable(f"its strategy {model.strategy!r} draws at random")
@@ -39,10 +40,13 @@ def isotonic(writer: Writer) -> None:
     model = writer.model
     x = np.asarray(model.X_thresholds_, dtype=np.float64)
     y = np.asarray(model.y_thresholds_, dtype=np.float64)
+    if len(x) == 1:
+        writer.finish(0, answers.constant_rows(writer, y))
+        return
     rows = answers.flat(writer, features(writer))
     low, high = writer.numbers(np.array(x[0])), writer.numbers(np.array(x[-1]))
     inside = writer.node("Clip", rows, low, high)
-    value = answers.constant_rows(writer, y[:1]) if len(x) == 1 else _interpolated(writer, inside, x, y)
+    value = _interpolated(writer, inside, x, y)
     if model.out_of_bounds != "clip":
         same = writer.node("Unsqueeze", writer.node("Equal", inside, rows), writer.constant(np.array([1])))
         value = writer.node("Where", same, value, writer.numbers([np.nan]))

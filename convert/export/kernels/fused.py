@@ -31,7 +31,7 @@ def weighted(writer: Writer, points: Reals, form: Kernel, sums: tuple[Reals, flo
     return kind[0]
 
 
-def classify(writer: Writer, points: Reals, form: Kernel, coefficients: Reals) -> list[str]:
+def classify(writer: Writer, points: Reals, form: Kernel, coefficients: Reals, *, probable: bool) -> list[str]:
     """The class's place [rows] by votes, and probabilities or else the decisions of the pairs of classes."""
     model = writer.model
     words: dict[str, Any] = {
@@ -40,7 +40,7 @@ def classify(writer: Writer, points: Reals, form: Kernel, coefficients: Reals) -
         "rho": _floats(model._intercept_),
         "vectors_per_class": [int(count) for count in model._n_support],
     }
-    if hasattr(model, "predict_proba"):
+    if probable:
         words |= {"prob_a": _floats(model._probA), "prob_b": _floats(model._probB)}
     return writer.nodes("SVMClassifier", 2, features(writer), domain="ai.onnx.ml", **_words(points, form), **words)
 
@@ -55,5 +55,4 @@ def _words(points: Reals, form: Kernel) -> dict[str, Any]:
 
 
 def _floats(values: Any) -> list[float]:
-    numbers: list[float] = np.float32(np.ravel(values)).tolist()
-    return numbers
+    return [float(value) for value in np.ravel(values).astype(np.float32)]

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from convert.export.affine import Reals
 from convert.export.kernels import pairwise
 from convert.export.kernels.pairwise import Moved, real
 from convert.export.refusal import NotExportable
-from convert.export.writer import BOOL, Writer
+from convert.export.writer import BOOL, INT32, Writer
 
 _EUCLIDEAN = ("euclidean", "l2", "sqeuclidean")
 
@@ -93,7 +92,7 @@ def _top(writer: Writer, ranks: str, count: int) -> tuple[str, str]:
 
 
 def _distances_to(writer: Writer, pair: Moved, places: str, metric: Metric) -> str:
-    chosen = writer.node("Gather", writer.numbers(pair.points), places, axis=0)
+    chosen = writer.node("Gather", pair.points, places, axis=0)
     rows = writer.node("Unsqueeze", pair.rows, writer.constant(np.array([1])))
     difference, last = writer.node("Sub", rows, chosen), writer.constant(np.array([2]))
     if metric.power == 2:
@@ -113,6 +112,7 @@ def _rooted(writer: Writer, sums: str, metric: Metric) -> str:
     return writer.node("Pow", sums, writer.numbers(np.array(1.0 / metric.power)))
 
 
-def one_hot(places: Any, classes: int) -> Reals:
-    """[n, classes] with a one for each point's class."""
-    return np.eye(classes)[np.asarray(places, dtype=np.int64)]
+def votes(writer: Writer, places: Any, classes: int) -> str:
+    """The class of each point [n] int32, in bytes where they suffice; onnxruntime widens them when it loads them."""
+    narrow = np.asarray(places).ravel().astype(np.min_scalar_type(classes))
+    return writer.cast(writer.constant(narrow), INT32)

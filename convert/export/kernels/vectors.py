@@ -14,8 +14,8 @@ import numpy as np
 from convert.export.affine import Reals
 from convert.export.dense import answers
 from convert.export.kernels import fused
-from convert.export.kernels.pairwise import Kernel, kernel, real
-from convert.export.products import gemm, product
+from convert.export.kernels.pairwise import Kernel, kernel, real, weighted
+from convert.export.products import gemm
 from convert.export.refusal import NotExportable
 from convert.export.writer import BOOL, FLOAT, INT64, Writer
 
@@ -25,10 +25,10 @@ _MAX_ZEROS = 8192
 
 def classify(writer: Writer) -> None:
     """`SVC` and `NuSVC`: label, and probabilities where the model gives them, decision scores otherwise."""
-    model, probable = writer.model, hasattr(writer.model, "predict_proba")
+    model, probable = writer.model, _probable(writer)
     points, form = real(model.support_vectors_), _form(model)
     if fused.fits(writer, points, form) and (probable or len(model.classes_) > 2) and not _ties_broken(model):
-        place, numbers = fused.classify(writer, points, form, real(model._dual_coef_))
+        place, numbers = fused.classify(writer, points, form, real(model._dual_coef_), probable=probable)
         writer.finish_label(place)
         writer.finish(1, numbers if probable else _shaped(writer, numbers))
     elif len(model.classes_) == 2:
@@ -58,7 +58,7 @@ def _two_classes(writer: Writer) -> None:
     score = _weighted(writer, -real(model._dual_coef_).T, -np.ravel(model._intercept_))
     second = writer.node("GreaterOrEqual", score, writer.numbers([0.0]))
     writer.finish_label(answers.flat(writer, writer.cast(second, INT64, BOOL)))
-    writer.finish(1, _coupled(writer, score, -1.0) if hasattr(model, "predict_proba") else score)
+    writer.finish(1, _coupled(writer, score, -1.0) if _probable(writer) else score)
 
 
 def _classes(writer: Writer) -> None:
@@ -68,7 +68,12 @@ def _classes(writer: Writer) -> None:
         writer.finish_label(writer.node("ArgMax", scores, axis=1, keepdims=0))
     else:
         writer.finish_label(_voted(writer, decision))
-    writer.finish(1, _coupled(writer, decision, 1.0) if hasattr(writer.model, "predict_proba") else scores)
+    writer.finish(1, _coupled(writer, decision, 1.0) if _probable(writer) else scores)
+
+
+def _probable(writer: Writer) -> bool:
+    """Probabilities are there and wanted."""
+    return hasattr(writer.model, "predict_proba") and not writer.decision
 
 
 def _ties_broken(model: Any) -> bool:
@@ -90,11 +95,9 @@ def _weighted(writer: Writer, coefficients: Reals, offset: Reals) -> str:
     """Kernel values with the support vectors · coefficients [vectors, k] + offset."""
     model, form = writer.model, _form(writer.model)
     points = real(model.support_vectors_)
-    if form.metric == "linear":
-        return product(writer, points.T @ coefficients, offset)
     if coefficients.shape[1] == 1 and fused.fits(writer, points, form):
         return fused.weighted(writer, points, form, (coefficients[:, 0], float(offset[0])))
-    return gemm(writer, kernel(writer, points, form), coefficients, offset)
+    return weighted(writer, form, points, (coefficients, offset))
 
 
 def _pairs(model: Any) -> list[tuple[int, int]]:
@@ -167,8 +170,9 @@ def _scores(writer: Writer, decision: str) -> str:
 def _coupled(writer: Writer, decision: str, sign: float) -> str:
     """Probabilities from `sign` times the pairs' decisions by pairwise coupling (Wu, Lin and Weng 2004, second method).
 
-    libsvm iterates and stops early, also for two classes, and so does onnxruntime's `SVMClassifier`: it is given the decisions as rows, and for each pair one
-    unit vector as the pair's only support vector, so that its own decisions are these.
+    libsvm iterates and stops early, also for two classes, and so does onnxruntime's `SVMClassifier`: it is given the
+    decisions as rows, and for each pair one unit vector as the pair's only support vector, so that its own decisions
+    are these.
     """
     model, pairs = writer.model, _pairs(writer.model)
     classes = len(model.classes_)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from convert.export.affine import Reals
-from convert.export.dense.answers import outlying
-from convert.export.kernels.neighbours import all_distances, nearest, one_hot, weights
+from convert.export.dense.answers import outlying, refuse_several
+from convert.export.kernels.neighbours import all_distances, nearest, votes, weights
 from convert.export.kernels.pairwise import real
 from convert.export.refusal import NotExportable
 from convert.export.writer import BOOL, Writer
@@ -16,12 +16,12 @@ from convert.export.writer import BOOL, Writer
 
 def classify(writer: Writer) -> None:
     """`KNeighborsClassifier`: label and shares of the votes."""
+    refuse_several(writer)
     model, weighted = writer.model, _weighted(writer.model)
     found = nearest(writer, model, model.n_neighbors, distances=weighted)
-    votes = np.asarray(model._y).ravel().astype(np.int32)
-    classes = writer.node("Gather", writer.constant(votes), found.places, axis=0)
+    chosen = writer.node("Gather", votes(writer, model._y, len(model.classes_)), found.places, axis=0)
     share = 1.0 if weighted else 1.0 / model.n_neighbors
-    shares = writer.node("Gather", writer.numbers(share * np.eye(len(model.classes_))), classes, axis=0)
+    shares = writer.node("Gather", writer.numbers(share * np.eye(len(model.classes_))), chosen, axis=0)
     total = _added(writer, shares, None if found.distances is None or not weighted else found.distances)
     writer.finish_label(writer.node("ArgMax", total, axis=1, keepdims=0))
     writer.finish(1, total)
@@ -56,11 +56,10 @@ def classify_within(writer: Writer) -> None:
     Where there is no outlier label scikit-learn refuses such a row, and so does the graph: it looks up a place that is
     not there.
     """
+    refuse_several(writer)
     model, classes = writer.model, np.asarray(writer.model.classes_)
-    if classes.ndim != 1:
-        raise NotExportable("it answers several targets at once")
-    places = np.asarray(model._y).ravel()
-    sums = writer.node("MatMul", _within(writer), writer.numbers(one_hot(places, len(classes))))
+    table = writer.node("Gather", writer.numbers(np.eye(len(classes))), votes(writer, model._y, len(classes)), axis=0)
+    sums = writer.node("MatMul", _within(writer), table)
     total = writer.node("ReduceSum", sums, writer.constant(np.array([1])), keepdims=1)
     alone = writer.node("Equal", total, writer.numbers([0.0]))
     shares = writer.node("Div", sums, writer.node("Where", alone, writer.numbers([1.0]), total))
@@ -68,9 +67,9 @@ def classify_within(writer: Writer) -> None:
     voted = writer.node("ArgMax", sums, axis=1, keepdims=0)
     nobody = writer.node("Reshape", alone, writer.constant(np.array([-1])))
     last = writer.constant(np.array([len(classes)]))
-    table = classes if outlier is None else np.append(classes, np.asarray([outlier], dtype=classes.dtype))
-    table = table.astype(object) if table.dtype.kind in "OUS" else table.astype(np.int64)
-    writer.finish(0, writer.node("Gather", writer.constant(table), writer.node("Where", nobody, last, voted), axis=0))
+    labels = classes if outlier is None else np.append(classes, np.asarray([outlier], dtype=classes.dtype))
+    labels = labels.astype(object) if labels.dtype.kind in "OUS" else labels.astype(np.int64)
+    writer.finish(0, writer.node("Gather", writer.constant(labels), writer.node("Where", nobody, last, voted), axis=0))
     if outlier is not None:
         lone = writer.numbers((classes == outlier).astype(np.float64))
         shares = writer.node("Where", alone, lone, shares)
