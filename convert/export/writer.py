@@ -58,7 +58,9 @@ class Answer(Protocol):
 
 
 class Writer:
-    """`model` is the fitted estimator to write. `missing`: its rows may hold NaN. `answer` exports another estimator."""
+    """`model` is the fitted estimator to write. `missing`: its rows may hold NaN. `answer`: exports another estimator.
+    `decision`: see the property.
+    """
 
     def __init__(
         self, scope: Any, operator: Any, container: Any, answer: Answer, *, missing: bool, decision: bool = False

@@ -65,7 +65,8 @@ def _near_tie(role: OutputRole | None, expected: Answers, targets: Targets) -> N
     if not targets:
         return _hangs(role, numbers)
     ends = np.arange(1, len(targets)) if role == "score" else np.cumsum([len(classes) for classes in targets])[:-1]
-    return np.any([_hangs(role, part) for part in np.split(numbers, ends, axis=1)], axis=0)
+    near: NDArray[np.bool_] = np.any([_hangs(role, part) for part in np.split(numbers, ends, axis=1)], axis=0)
+    return near
 
 
 def _hangs(role: OutputRole | None, numbers: Number) -> NDArray[np.bool_]:

@@ -25,8 +25,8 @@ from edgekit.manifest import OutputRole, Task
 @dataclass(frozen=True)
 class Source:
     """`role`: what its numbers are; None when it gives labels only. `by_name`: it was fitted with column names.
-    `text`: its first step takes a flat list of texts instead of a table. `targets`: the classes of each target, where it
-    answers several; `classes` is empty then.
+    `text`: its first step takes a flat list of texts instead of a table. `targets`: the classes of each target, where
+    it answers several; `classes` is empty then.
     """
 
     estimator: Any

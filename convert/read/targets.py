@@ -1,8 +1,8 @@
 """Classifiers of several targets: which they are, and their probabilities in one form. Touches nothing.
 
-scikit-learn answers in two forms: a list of arrays, one for each target, or (for labels that are there or not) one array
-with the probability that each is there. Here it is always one array: the classes of the first target, then those of
-the second, and so on.
+scikit-learn answers in two forms: a list of arrays, one for each target, or (for labels that are there or not) one
+array with the probability that each is there. Here it is always one array: the classes of the first target, then those
+of the second, and so on.
 """
 
 from __future__ import annotations
@@ -72,6 +72,6 @@ def gives_presence(width: int, targets: Targets) -> bool:
     return width == len(targets) and all(len(classes) == len(_ABSENT_OR_PRESENT) for classes in targets)
 
 
-def width(targets: Targets) -> int:
+def share_count(targets: Targets) -> int:
     """How many probabilities a row has."""
     return sum(len(classes) for classes in targets)

@@ -34,7 +34,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a classifier answered. `label` [rows]: one of `classes`; `numbers` [rows, k] of the writer's element type."""
+    """A classifier's answer. `label` [rows]: one of `classes`; `numbers` [rows, k]: of the writer's element type."""
 
     label: str
     numbers: str
