@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.check.targets import Targets, by_target
 from edgekit.manifest import OutputRole
 
 Number = NDArray[np.float64]
@@ -140,11 +141,24 @@ def _differences(expected: Number | None, got: Number | None, rows: int) -> tupl
     return difference, np.where(np.isfinite(expected), np.abs(expected), 0.0)
 
 
-def near_tie(role: OutputRole | None, expected: Answers, tolerance: Tolerance) -> NDArray[np.bool_]:
-    """Marks the rows whose label hangs on a difference that is no larger than the tolerance."""
+def spelled(label: Label) -> NDArray[np.str_]:
+    """One text for each row's label, or for its labels of several targets."""
+    texts: NDArray[np.str_] = label.astype(str)
+    return texts if texts.ndim == 1 else np.array(["\x1f".join(row) for row in texts.tolist()], dtype=str)
+
+
+def near_tie(
+    role: OutputRole | None, expected: Answers, tolerance: Tolerance, targets: Targets = ()
+) -> NDArray[np.bool_]:
+    """Marks the rows whose label, or that of any of several targets, hangs on a difference within the tolerance."""
     numbers = expected.numbers
     if expected.label is None or numbers is None or role not in ("probabilities", "score"):
         return np.zeros(len(expected), dtype=bool)
+    near: NDArray[np.bool_] = np.any([_near(part, tolerance) for part in by_target(role, numbers, targets)], axis=0)
+    return near
+
+
+def _near(numbers: Number, tolerance: Tolerance) -> NDArray[np.bool_]:
     if numbers.shape[1] == 1:
         alone: NDArray[np.bool_] = np.abs(numbers[:, 0]) <= tolerance.absolute
         return alone

@@ -11,8 +11,8 @@ from typing import Any
 
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from convert.check.targets import Targets, gives_presence, share_count
 from convert.read.source import Source
-from convert.read.targets import Targets, gives_presence, share_count
 from edgekit.manifest import Dtype, Onnx, Output, OutputRole
 
 _DTYPES: dict[int, Dtype] = {

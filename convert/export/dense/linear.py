@@ -15,6 +15,7 @@ from convert.export.fold import carried, carry
 from convert.export.products import product
 from convert.export.refusal import NotExportable
 from convert.export.writer import Writer
+from convert.read.targets import read
 
 # Where the logistic function of a double is zero: all classes there share alike (`_predict_proba_lr`).
 _UNDERFLOW = 745.0
@@ -46,6 +47,9 @@ def regress_by_consensus(writer: Writer) -> None:
 def score(writer: Writer) -> None:
     """A classifier without probabilities: label and decision function."""
     weights, offset = _matrix(writer.model)
+    if read(writer.model):
+        answers.present(writer, product(writer, weights, offset))
+        return
     if not fused.fits(writer, weights):
         answers.scored(writer, product(writer, weights, offset), len(writer.model.classes_))
         return
@@ -55,6 +59,9 @@ def score(writer: Writer) -> None:
 
 def classify(writer: Writer) -> None:
     """Logistic regression and linear discriminants."""
+    if writer.decision:
+        score(writer)
+        return
     weights, offset = _matrix(writer.model)
     if weights.shape[1] > 1 and _one_against_rest(writer.model):
         _share_of_rest(writer, weights, offset)
@@ -69,7 +76,9 @@ def classify_by_gradient(writer: Writer) -> None:
     """`SGDClassifier`: its loss says what its probabilities are, if it has any."""
     weights, offset = _matrix(writer.model)
     loss = writer.model.loss
-    if loss == "modified_huber":
+    if writer.decision:
+        score(writer)
+    elif loss == "modified_huber":
         _huber(writer, product(writer, weights, offset), len(writer.model.classes_))
     elif loss != "log_loss":
         score(writer)

@@ -25,9 +25,14 @@ _MAX_ZEROS = 8192
 
 def classify(writer: Writer) -> None:
     """`SVC` and `NuSVC`: label, and probabilities where the model gives them, decision scores otherwise."""
-    model, probable = writer.model, hasattr(writer.model, "predict_proba")
+    model, probable = writer.model, _probable(writer)
     points, form = real(model.support_vectors_), _form(model)
-    if fused.fits(writer, points, form) and (probable or len(model.classes_) > 2) and not _ties_broken(model):
+    if (
+        not writer.decision
+        and fused.fits(writer, points, form)
+        and (probable or len(model.classes_) > 2)
+        and not _ties_broken(model)
+    ):
         place, numbers = fused.classify(writer, points, form, real(model._dual_coef_))
         writer.finish_label(place)
         writer.finish(1, numbers if probable else _shaped(writer, numbers))
@@ -58,7 +63,7 @@ def _two_classes(writer: Writer) -> None:
     score = _weighted(writer, -real(model._dual_coef_).T, -np.ravel(model._intercept_))
     second = writer.node("GreaterOrEqual", score, writer.numbers([0.0]))
     writer.finish_label(answers.flat(writer, writer.cast(second, INT64, BOOL)))
-    writer.finish(1, _coupled(writer, score, -1.0) if hasattr(model, "predict_proba") else score)
+    writer.finish(1, _coupled(writer, score, -1.0) if _probable(writer) else score)
 
 
 def _classes(writer: Writer) -> None:
@@ -68,7 +73,12 @@ def _classes(writer: Writer) -> None:
         writer.finish_label(writer.node("ArgMax", scores, axis=1, keepdims=0))
     else:
         writer.finish_label(_voted(writer, decision))
-    writer.finish(1, _coupled(writer, decision, 1.0) if hasattr(writer.model, "predict_proba") else scores)
+    writer.finish(1, _coupled(writer, decision, 1.0) if _probable(writer) else scores)
+
+
+def _probable(writer: Writer) -> bool:
+    """Its numbers are probabilities."""
+    return hasattr(writer.model, "predict_proba") and not writer.decision
 
 
 def _ties_broken(model: Any) -> bool:
