@@ -48,7 +48,8 @@ class EdgeTrial:
         excused = got
         if got.label is not None and expected.label is not None and got.label.shape == expected.label.shape:
             label = got.label.astype(expected.label.dtype) if expected.label.dtype.kind in "OU" else got.label
-            excused = Answers(np.where(self.tied, expected.label, label), got.numbers)
+            tied = self.tied if label.ndim == 1 else self.tied[:, None]
+            excused = Answers(np.where(tied, expected.label, label), got.numbers)
         everything = compare(expected, excused, tolerance)
         return EdgeAgreement(
             counted=compare(expected, excused, tolerance, self.counts),
@@ -91,7 +92,7 @@ def ask_edge_rows(source: Source, rows: Trial, columns: tuple[Column, ...], seed
         rows=made,
         counts=~far & ~_on_a_knifes_edge(source, trial),
         steers=~far,
-        tied=near_tie(source.role, trial.expected, trial.tolerance),
+        tied=near_tie(source.role, trial.expected, trial.tolerance, source.targets),
     )
 
 

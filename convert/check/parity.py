@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.check.targets import Targets, by_target
 from edgekit.manifest import OutputRole
 
 Number = NDArray[np.float64]
@@ -21,7 +22,9 @@ Label = NDArray[Any]
 
 @dataclass(frozen=True)
 class Answers:
-    """`label` [rows] (or [rows, targets]: it changes when that of any target does) and `numbers` [rows, k] (probabilities, values or scores); at least one of them."""
+    """`label` [rows] (or [rows, targets]: it changes when that of any target does) and `numbers` [rows, k]
+    (probabilities, values or scores); at least one of them.
+    """
 
     label: Label | None
     numbers: Number | None
@@ -122,7 +125,8 @@ def _changed(expected: Label | None, got: Label | None, rows: int) -> NDArray[np
         raise ValueError(f"labels of shape {got.shape} against {expected.shape}")
     texts = {"O", "U", "S"} & {expected.dtype.kind, got.dtype.kind}
     changed: NDArray[np.bool_] = expected.astype(str) != got.astype(str) if texts else expected != got
-    return changed if changed.ndim == 1 else changed.any(axis=1)
+    by_row: NDArray[np.bool_] = changed if changed.ndim == 1 else np.any(changed, axis=1)
+    return by_row
 
 
 def _differences(expected: Number | None, got: Number | None, rows: int) -> tuple[Number, Number]:
@@ -137,11 +141,24 @@ def _differences(expected: Number | None, got: Number | None, rows: int) -> tupl
     return difference, np.where(np.isfinite(expected), np.abs(expected), 0.0)
 
 
-def near_tie(role: OutputRole | None, expected: Answers, tolerance: Tolerance) -> NDArray[np.bool_]:
-    """Marks the rows whose label hangs on a difference that is no larger than the tolerance."""
+def spelled(label: Label) -> NDArray[np.str_]:
+    """One text for each row's label, or for its labels of several targets."""
+    texts: NDArray[np.str_] = label.astype(str)
+    return texts if texts.ndim == 1 else np.array(["\x1f".join(row) for row in texts.tolist()], dtype=str)
+
+
+def near_tie(
+    role: OutputRole | None, expected: Answers, tolerance: Tolerance, targets: Targets = ()
+) -> NDArray[np.bool_]:
+    """Marks the rows whose label, or that of any of several targets, hangs on a difference within the tolerance."""
     numbers = expected.numbers
     if expected.label is None or numbers is None or role not in ("probabilities", "score"):
         return np.zeros(len(expected), dtype=bool)
+    near: NDArray[np.bool_] = np.any([_near(part, tolerance) for part in by_target(role, numbers, targets)], axis=0)
+    return near
+
+
+def _near(numbers: Number, tolerance: Tolerance) -> NDArray[np.bool_]:
     if numbers.shape[1] == 1:
         alone: NDArray[np.bool_] = np.abs(numbers[:, 0]) <= tolerance.absolute
         return alone

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from convert.check.parity import Answers
+from convert.check.parity import Answers, spelled
 from convert.read.source import Source
 
 _PAIRS = 12
@@ -21,16 +21,17 @@ def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.ran
     fractions = [name for name in frame.columns if frame[name].dtype.kind == "f"]
     if answers.label is None or not fractions:
         return frame.head(0)
-    ends = _pairs(answers.label.astype(str), rng)
+    labels = spelled(answers.label)
+    ends = _pairs(labels, rng)
     if len(ends[0]) == 0:
         return frame.head(0)
     start, end = (frame.iloc[places].reset_index(drop=True) for places in ends)
-    label = answers.label.astype(str)[ends[0]]
+    label = labels[ends[0]]
     low, high = np.zeros(len(start)), np.ones(len(start))
     for _ in range(_REFINEMENTS):
         shares = low + (high - low) * np.linspace(0, 1, _STEPS + 1)[1:, None]
         mixed = [_mixed(start, end, fractions, share) for share in shares]
-        found = np.asarray(source.answers(pd.concat(mixed, ignore_index=True)).label).astype(str)
+        found = spelled(np.asarray(source.answers(pd.concat(mixed, ignore_index=True)).label))
         turned = found.reshape(shares.shape) != label
         first = np.where(turned.any(axis=0), turned.argmax(axis=0), _STEPS - 1)
         step = (high - low) / _STEPS

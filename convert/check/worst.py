@@ -100,6 +100,8 @@ def _numbers(answers: Answers, place: int) -> list[float | None]:
 
 
 def _plain(value: Any) -> Plain:
+    if isinstance(value, np.ndarray):  # the labels of several targets
+        return ", ".join(map(str, value.tolist()))
     held = value.item() if isinstance(value, np.generic) else value
     if isinstance(held, float):
         return None if not np.isfinite(held) else held

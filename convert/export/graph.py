@@ -11,8 +11,8 @@ from typing import Any
 
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from convert.check.targets import Targets, gives_presence, share_count
 from convert.read.source import Source
-from convert.read.targets import Targets, gives_presence, width
 from edgekit.manifest import Dtype, Onnx, Output, OutputRole
 
 _DTYPES: dict[int, Dtype] = {
@@ -54,12 +54,12 @@ def set_widths(model: ModelProto, outputs: Sequence[Output], widths: Sequence[in
 def spell_out(model: ModelProto, output: Output, shape: Sequence[int], targets: Targets) -> None:
     """Bring the probabilities of several targets into the form [rows, classes of all targets].
 
-    They may be one table for each target [targets, rows, classes] (skl2onnx), or [rows, targets] of those of being there.
+    They may be one table for each target [targets, rows, classes] (skl2onnx), or [rows, targets]: that each is there.
     """
     if len(shape) == 3 and len({len(classes) for classes in targets}) == 1:
-        _append(model, output.name, [("Transpose", [], {"perm": [1, 0, 2]})], width(targets))
+        _append(model, output.name, [("Transpose", [], {"perm": [1, 0, 2]})], share_count(targets))
     elif len(shape) == 2 and gives_presence(shape[1], targets):
-        _append(model, output.name, _BOTH, width(targets))
+        _append(model, output.name, _BOTH, share_count(targets))
 
 
 _Step = tuple[str, list[str], dict[str, Any]]

@@ -5,7 +5,7 @@ The types that are declared for the estimator's outputs (`shapes`) are kept to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -58,7 +58,9 @@ class Answer(Protocol):
 
 
 class Writer:
-    """`model` is the fitted estimator to write. `missing`: its rows may hold NaN. `answer` exports another estimator."""
+    """`model` is the fitted estimator to write. `missing`: its rows may hold NaN. `answer`: exports another estimator.
+    `decision`: see the property.
+    """
 
     def __init__(
         self, scope: Any, operator: Any, container: Any, answer: Answer, *, missing: bool, decision: bool = False
@@ -221,6 +223,22 @@ class Writer:
         elif not np.array_equal(classes, np.arange(len(classes))):
             place = self.node("Gather", self.constant(classes.astype(np.int64)), place, axis=0)
         self.finish(0, place)
+
+    def finish_labels(self, places: Sequence[str]) -> None:
+        """Output 0 of several targets: for each of them the classes at these places [rows, 1] int64, side by side.
+
+        Raises NotExportable where some targets are texts and others numbers.
+        """
+        known = [np.asarray(classes) for classes in self.model.classes_]
+        texts = {classes.dtype.kind in "OUS" for classes in known}
+        if len(texts) > 1:
+            raise NotExportable("some of its targets are texts and others numbers")
+        kind: Any = object if True in texts else np.int64
+        labels = [
+            self.node("Gather", self.constant(classes.astype(kind)), place, axis=0)
+            for classes, place in zip(known, places, strict=True)
+        ]
+        self.finish(0, self.node("Concat", *labels, axis=1))
 
     def _add(self, kind: str, inputs: list[str], outputs: list[str], domain: str, attributes: dict[str, Any]) -> None:
         version = _VERSIONS.get((domain, kind), 1) if domain else None

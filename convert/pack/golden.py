@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from convert.check.parity import Agreement, Answers, Number, Tolerance
+from convert.check.targets import Targets, by_target
 from convert.check.trial import Trial
-from convert.read.targets import Targets
 from edgekit.errors import JudgedBad
 from edgekit.golden import GOLDEN_SCHEMA, Golden, Value
 from edgekit.manifest import OutputRole
@@ -62,10 +62,8 @@ def _near_tie(role: OutputRole | None, expected: Answers, targets: Targets) -> N
     numbers = expected.numbers
     if expected.label is None or numbers is None or not numbers.size:
         return np.zeros(len(expected), dtype=bool)
-    if not targets:
-        return _hangs(role, numbers)
-    ends = np.arange(1, len(targets)) if role == "score" else np.cumsum([len(classes) for classes in targets])[:-1]
-    return np.any([_hangs(role, part) for part in np.split(numbers, ends, axis=1)], axis=0)
+    near: NDArray[np.bool_] = np.any([_hangs(role, part) for part in by_target(role, numbers, targets)], axis=0)
+    return near
 
 
 def _hangs(role: OutputRole | None, numbers: Number) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 
 from convert.check.parity import Answers, Number
+from convert.check.targets import Targets, plain_classes, side_by_side
 from convert.read import targets as targets_of
 from convert.read.model import LoadedModel
 from convert.read.rows import Rows, plain_columns
@@ -25,8 +26,8 @@ from edgekit.manifest import OutputRole, Task
 @dataclass(frozen=True)
 class Source:
     """`role`: what its numbers are; None when it gives labels only. `by_name`: it was fitted with column names.
-    `text`: its first step takes a flat list of texts instead of a table. `targets`: the classes of each target, where it
-    answers several; `classes` is empty then.
+    `text`: its first step takes a flat list of texts instead of a table. `targets`: the classes of each target, where
+    it answers several; `classes` is empty then.
     """
 
     estimator: Any
@@ -37,7 +38,7 @@ class Source:
     by_name: bool
     text: bool
     notes: tuple[str, ...] = ()
-    targets: targets_of.Targets = ()
+    targets: Targets = ()
 
     @property
     def kind(self) -> str:
@@ -58,7 +59,7 @@ class Source:
         ask = {"probabilities": "predict_proba", "value": "predict", "score": "decision_function"}[self.role]
         found = getattr(self.estimator, "transform" if self.task == "transformation" else ask)(rows)
         if self.targets and self.role == "probabilities":
-            return targets_of.side_by_side(found, self.targets)
+            return side_by_side(found, self.targets)
         numbers = np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
         return numbers.reshape(len(numbers), -1)
 
@@ -131,7 +132,7 @@ def _classes(estimator: Any, origin: str) -> tuple[Any, ...]:
             f"{origin} does not tell the classes of its targets: train and convert one model for each target",
             reason="several_targets",
         )
-    return targets_of.plain_classes(classes)
+    return plain_classes(classes)
 
 
 def _role(estimator: Any, task: Task) -> OutputRole | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.serve.answers import Answer, Answers
+from edge_agent.serve.answers import Answer, Answers, Shares
 from edge_agent.serve.inference import Predictor
 from edge_agent.serve.rows import RowsRefused
 from edge_agent.serve.selftest import run_golden
@@ -64,20 +64,30 @@ class LocalModel:
         return self._predictor.manifest
 
     def predict(self, rows: object) -> list[Answer]:
-        """One prediction per row, as plain Python values: the label; of a regression the value (a float, or a list of
-        floats when there are several targets); of a detector without labels the score. One row gives a list of one.
+        """One prediction per row, as plain Python values: the label (a list when there are several targets); of a
+        regression the value (a float, or a list of floats); of a clustering the cluster's number; of a transformation
+        the list of transformed values; of a detector without labels the score. One row gives a list of one.
 
         Raises RowsRefused (a UsageFault), whose `problems` name each feature at fault.
         """
         return self._answers(rows).predictions()
 
-    def probabilities(self, rows: object) -> list[dict[str, float]]:
-        """Class → probability, one mapping per row; classes as they are spelled in JSON. Raises RowsRefused, also
-        when the model gives no probabilities.
+    def probabilities(self, rows: object) -> list[Shares]:
+        """Class → probability, one mapping per row; classes as they are spelled in JSON, of a clustering the numbers of
+        its clusters. Raises RowsRefused, also when the model gives no probabilities or answers several targets.
         """
         shares = self._answers(rows).probabilities()
         if shares is None:
-            raise RowsRefused(f"{self._predictor.label} gives no probabilities: use predict")
+            raise RowsRefused(f"{self._predictor.label} gives no probabilities of one target: use predict")
+        return shares
+
+    def target_probabilities(self, rows: object) -> list[list[Shares]]:
+        """Of a model that answers several targets: class → probability, per row a list of one mapping for each target.
+        Raises RowsRefused, also when the model gives no such probabilities.
+        """
+        shares = self._answers(rows).target_probabilities()
+        if shares is None:
+            raise RowsRefused(f"{self._predictor.label} gives no probabilities of several targets: use predict")
         return shares
 
     def _answers(self, rows: object) -> Answers:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgekit import __version__
-from edgekit.manifest import Dtype, Feature, Manifest
+from edgekit.manifest import ClassValue, Dtype, Feature, Manifest, Output
 
 _TYPES: dict[Dtype, str] = {
     "float32": "number",
@@ -40,12 +40,12 @@ def document(manifests: Sequence[Manifest], *, several: bool) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Fault": _fault_schema()}
     for manifest in manifests:
         schemas[manifest.name] = row_schema(manifest)
-        paths[f"/predict/{manifest.name}"] = {"post": _predict(manifest.name)}
+        paths[f"/predict/{manifest.name}"] = {"post": _predict(manifest)}
         paths[f"/v2/models/{manifest.name}"] = {"get": _get(f"Inputs and outputs of {manifest.name}")}
         paths[f"/v2/models/{manifest.name}/ready"] = {"get": _get(f"{manifest.name} is being served")}
         paths[f"/v2/models/{manifest.name}/infer"] = {"post": _infer(manifest.name)}
     if manifests and not several:
-        paths["/predict"] = {"post": _predict(manifests[0].name)}
+        paths["/predict"] = {"post": _predict(manifests[0])}
     return {
         "openapi": "3.1.0",
         "info": {"title": "edgekit agent", "version": __version__},
@@ -77,10 +77,50 @@ def _property(feature: Feature) -> dict[str, Any]:
     return schema
 
 
-def _predict(name: str) -> dict[str, Any]:
-    row = {"$ref": f"#/components/schemas/{name}"}
+def answer_schema(manifest: Manifest) -> dict[str, Any]:
+    """JSON Schema of the answer to one row (`prediction` and what belongs to it) or to several (their plurals)."""
+    found = {output.role: output for output in manifest.outputs}
+    main = next(found[role] for role in ("label", "value", "score", "probabilities") if role in found)
+    row = _list_of({"type": "number"}, main.width)
+    one: dict[str, Any] = {"prediction": row if manifest.task == "transformation" else _prediction(main)}
+    shares = found.get("probabilities")
+    if shares is not None:
+        each = {"type": "object", "additionalProperties": {"type": "number"}}
+        one["probabilities"] = each if shares.target_classes is None else _list_of(each, len(shares.target_classes))
+    if "score" in found and found["score"] is not main:
+        one["score"] = _prediction(found["score"])
+    name = {"model": {"type": "string"}}
+    plural = {"prediction": "predictions", "probabilities": "probabilities", "score": "scores"}
+    many = {plural[word]: {"type": "array", "items": schema} for word, schema in one.items()}
+    return {"oneOf": [_answer(one | name, "prediction"), _answer(many | name, "predictions")]}
+
+
+def _answer(properties: dict[str, Any], needed: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [needed, "model"]}
+
+
+def _prediction(output: Output) -> dict[str, Any]:
+    if output.role == "label" and output.target_classes is not None:
+        every = [_one_of(classes) for classes in output.target_classes]
+        return {"type": "array", "prefixItems": every, "minItems": len(every), "maxItems": len(every)}
+    if output.role == "label":
+        return _one_of(output.classes) if output.classes else {"type": _TYPES[output.dtype]}
+    number = {"type": "number"}
+    return number if output.width == 1 and output.role != "probabilities" else _list_of(number, output.width)
+
+
+def _one_of(classes: Sequence[ClassValue]) -> dict[str, Any]:
+    return {"enum": list(classes)}
+
+
+def _list_of(schema: dict[str, Any], count: int) -> dict[str, Any]:
+    return {"type": "array", "items": schema, "minItems": count, "maxItems": count}
+
+
+def _predict(manifest: Manifest) -> dict[str, Any]:
+    row = {"$ref": f"#/components/schemas/{manifest.name}"}
     body = {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]}
-    return _post(f"Predict one row or several with {name}", body)
+    return _post(f"Predict one row or several with {manifest.name}", body, answer_schema(manifest))
 
 
 def _infer(name: str) -> dict[str, Any]:
@@ -88,8 +128,8 @@ def _infer(name: str) -> dict[str, Any]:
     return _post(f"Predict with {name} (Open Inference Protocol)", body)
 
 
-def _post(summary: str, body: dict[str, Any]) -> dict[str, Any]:
-    answers: dict[str, Any] = {"200": _content("The answer", {"type": "object"})}
+def _post(summary: str, body: dict[str, Any], answer: dict[str, Any] | None = None) -> dict[str, Any]:
+    answers: dict[str, Any] = {"200": _content("The answer", answer or {"type": "object"})}
     answers |= {status: _content(text, _FAULT) for status, text in _REFUSALS.items()}
     return {
         "summary": summary,

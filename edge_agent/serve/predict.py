@@ -24,10 +24,11 @@ def _read(predictor: Predictor, body: bytes) -> Batch:
 def _shape(predictor: Predictor, batch: Batch, answers: Answers) -> dict[str, object]:
     if not batch.many:
         return answers.single() | {"model": predictor.label}
-    predictions, shares, scores = answers.predictions(), answers.probabilities(), answers.scores()
-    shaped: dict[str, object] = {"predictions": predictions}
-    if shares is not None:
-        shaped["probabilities"] = shares
+    scores = answers.scores()
+    shaped: dict[str, object] = {"predictions": answers.predictions()}
+    for shares in (answers.probabilities(), answers.target_probabilities()):
+        if shares is not None:
+            shaped["probabilities"] = shares
     if scores is not None:
         shaped["scores"] = scores
     shaped["model"] = predictor.label

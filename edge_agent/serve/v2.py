@@ -196,14 +196,29 @@ def _flat(tensor: InferInput, width: int) -> list[object]:
     return cells
 
 
+# Flags beside whole numbers: a tensor has one type.
+_ALIKE: dict[str, Callable[[Any], object]] = {"INT64": int, "FP64": float}
+
+
+def _as_is(cell: object) -> object:
+    return cell
+
+
 def _tensor(output: Output, column: list[Any], rows: int) -> dict[str, object]:
-    flat = column if output.role == "label" else list(chain.from_iterable(column))
-    shape = [rows] if output.role == "label" else [rows, len(flat) // rows]
+    flat = column if _is_flat(output) else list(chain.from_iterable(column))
+    if output.role == "label" and output.target_classes is not None:
+        flat = [_ALIKE.get(_output_datatype(output), _as_is)(cell) for cell in flat]
+    shape = [rows] if _is_flat(output) else [rows, len(flat) // rows]
     return {"name": output.name, "datatype": _output_datatype(output), "shape": shape, "data": flat}
 
 
 def _shape_of(output: Output, rows: int) -> list[int]:
-    return [rows] if output.role == "label" else [rows, output.width]
+    return [rows] if _is_flat(output) else [rows, output.width]
+
+
+def _is_flat(output: Output) -> bool:
+    """A label is [rows], of several targets [rows, targets]."""
+    return output.role == "label" and output.target_classes is None
 
 
 def _output_datatype(output: Output) -> str:
@@ -213,6 +228,7 @@ def _output_datatype(output: Output) -> str:
         (lambda value: isinstance(value, str), "BYTES"),
         (lambda value: isinstance(value, int), "INT64"),
     ]
-    if output.role != "label" or not output.classes:
+    classes = [*(output.classes or ()), *chain.from_iterable(output.target_classes or ())]
+    if output.role != "label" or not classes:
         return _DATATYPES[output.dtype]
-    return next((word for holds, word in kinds if all(holds(value) for value in output.classes)), "FP64")
+    return next((word for holds, word in kinds if all(holds(value) for value in classes)), "FP64")

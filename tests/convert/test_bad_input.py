@@ -14,6 +14,7 @@ import pytest
 import skops.io
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import DBSCAN
+from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -139,10 +140,14 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
         1,
         "neither predicts for new rows",
     ),
-    "several targets": (
-        with_model(lambda x, y: KNeighborsClassifier().fit(x, np.c_[y, y])),
+    "stacked classifiers of several targets": (
+        with_model(
+            lambda x, y: StackingClassifier([("near", KNeighborsClassifier())], KNeighborsClassifier(), cv=2).fit(
+                x, np.c_[y == 0, y == 1].astype(int)
+            )
+        ),
         1,
-        "several targets at once",
+        "stacks classifiers of several targets",
     ),
     "a model of another scikit-learn": (other_version, 1, "saved with scikit-learn 1.2.0"),
     "a folder that is no model": (a_folder, 2, "taken is a folder"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from edgekit import bundle, golden, manifest, messages, packing
+from edgekit.errors import BundleError
 from edgekit.join import Join
 from edgekit.trust import desired, keys
 from tests.support import documents
@@ -33,6 +35,29 @@ def test_the_golden_manifest_and_its_bundle_read_back() -> None:
     assert msgspec.structs.replace(opened.manifest, files=[]) == documents.manifest()
     assert golden.decode_golden(packing.expand(opened, "golden")) == documents.golden_rows()
     assert golden.decode_reference(packing.expand(opened, "reference")) == documents.reference()
+
+
+def test_documents_of_several_targets_read_back() -> None:
+    files = bundle.load(FOLDER / "pump-1.4.0.edgekit").manifest.files
+    whole = manifest.encode(msgspec.structs.replace(documents.targets_manifest(), files=files))
+    assert manifest.decode(whole).outputs == documents.targets_manifest().outputs
+    content = (FOLDER / "targets-golden-rows.json").read_bytes()
+    assert golden.decode_golden(content) == documents.targets_golden_rows()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"width": 1}, {"target_classes": []}, {"classes": [0, 1]}, {"target_classes": [[0, 1]]}],
+    ids=["narrower than its targets", "no targets", "classes told twice", "a target less"],
+)
+def test_a_manifest_whose_targets_do_not_fit_is_refused(change: dict[str, Any]) -> None:
+    document = documents.targets_manifest()
+    outputs = [msgspec.structs.replace(document.outputs[0], **change), document.outputs[1]]
+    broken = msgspec.structs.replace(
+        document, outputs=outputs, files=bundle.load(FOLDER / "pump-1.4.0.edgekit").manifest.files
+    )
+    with pytest.raises(BundleError, match="classes of its targets"):
+        manifest.decode(manifest.encode(broken))
 
 
 def test_the_golden_desired_document_verifies() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
@@ -80,6 +81,31 @@ def golden_rows() -> goldens.Golden:
         absolute=1e-5,
         relative=1e-4,
     )
+
+
+def targets_manifest() -> manifests.Manifest:
+    """The manifest of a model that answers two targets."""
+    classes: list[list[manifests.ClassValue]] = [["off", "on"], ["low", "mid", "high"]]
+    return msgspec.structs.replace(
+        manifest(),
+        task="multioutput",
+        outputs=[
+            manifests.Output(name="label", role="label", dtype="string", width=2, target_classes=classes),
+            manifests.Output(
+                name="probabilities", role="probabilities", dtype="float32", width=5, target_classes=classes
+            ),
+        ],
+        quality=[],
+    )
+
+
+def targets_golden_rows() -> goldens.Golden:
+    """Golden rows of that model."""
+    expected: dict[str, list[goldens.Value | list[goldens.Value]]] = {
+        "label": [["on", "low"], ["off", "high"]],
+        "probabilities": [[0.25, 0.75, 0.5, 0.25, 0.25], [0.625, 0.375, 0.125, 0.125, 0.75]],
+    }
+    return msgspec.structs.replace(golden_rows(), expected=expected)
 
 
 def reference() -> goldens.Reference:
@@ -201,6 +227,8 @@ def golden_files() -> dict[str, bytes]:
     return files | {
         "manifest.json": manifests.encode(manifest()),
         "golden-rows.json": goldens.encode(golden_rows()) + b"\n",
+        "targets-manifest.json": manifests.encode(targets_manifest()),
+        "targets-golden-rows.json": goldens.encode(targets_golden_rows()) + b"\n",
         "reference.json": goldens.encode(reference()) + b"\n",
         "pump-1.4.0.edgekit": bundle(),
         "desired.json": desired.sign(desired_document(), fixed_signer()) + b"\n",

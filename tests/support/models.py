@@ -32,7 +32,7 @@ _ROWS = np.array(
 _HEAD = '<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 3]>'
 
 Labels = Sequence[int] | Sequence[str] | Sequence[bool]
-Expected = dict[str, list[Value | list[float]]]
+Expected = dict[str, list[Value | list[Value]]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def make_bundle(
     """
     parts = _classifier((0, 1, 2), shift, padding_bytes)
     if wrong_golden:
-        lies: list[Value | list[float]] = [(int(str(label)) + 1) % 3 for label in parts.expected["label"]]
+        lies: list[Value | list[Value]] = [(int(str(label)) + 1) % 3 for label in parts.expected["label"]]
         parts.expected["label"] = lies
     return pack(name, version, parts)
 
@@ -188,7 +188,7 @@ def _bias(shift: float) -> NDArray[np.float32]:
 
 def _classifier(labels: Labels, shift: float, padding_bytes: int) -> Parts:
     answers = probabilities(_ROWS, shift=shift, classes=len(labels))
-    chosen: list[Value | list[float]] = [labels[index] for index in answers.argmax(axis=1)]
+    chosen: list[Value | list[Value]] = [labels[index] for index in answers.argmax(axis=1)]
     dtype: Literal["string", "int64"] = "string" if isinstance(labels[0], str) else "int64"
     classes: list[str | int | bool | float] = list(labels)
     return Parts(
@@ -258,7 +258,7 @@ def _mixed() -> Parts:
         [-5.5, 0, "boost", False, ""],
         [None, 7, "eco", False, None],
     ]
-    answers: list[Value | list[float]] = [[54.0], [94.0], [108.0]]
+    answers: list[Value | list[Value]] = [[54.0], [94.0], [108.0]]
     return Parts(
         onnx=_mixed_graph(),
         task="regression",

@@ -74,6 +74,20 @@ def scored(writer: Writer, scores: str, classes: int) -> None:
     writer.finish(1, scores)
 
 
+def compared(writer: Writer, scores: str, classes: int) -> None:
+    """Label, and one score per class as decision; of two classes, how much the second one's is larger."""
+    writer.finish_label(writer.node("ArgMax", scores, axis=1, keepdims=0))
+    if classes == 2:
+        scores = writer.node("Sub", writer.columns(scores, [1]), writer.columns(scores, [0]))
+    writer.finish(1, scores)
+
+
+def present(writer: Writer, scores: str) -> None:
+    """Several labels that are there or not: 1 where a score [rows, targets] is above zero, and the scores."""
+    writer.finish(0, writer.cast(above_zero(writer, scores), INT64, BOOL))
+    writer.finish(1, scores)
+
+
 def constant_rows(writer: Writer, values: Any) -> str:
     """The same numbers [k] for every row: [rows, k]."""
     count = writer.node("Shape", writer.input, start=0, end=1)

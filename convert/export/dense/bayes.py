@@ -89,7 +89,11 @@ def quadratic(writer: Writer) -> None:
     squares = writer.node("Mul", rotated, rotated)
     spreads = np.array([np.log(scale).sum() for scale in model.scalings_])
     offset = np.log(model.priors_) - 0.5 * spreads
-    answers.softmax(writer, gemm(writer, squares, -0.5 * _by_class(rotations), offset))
+    scores = gemm(writer, squares, -0.5 * _by_class(rotations), offset)
+    if writer.decision:
+        answers.compared(writer, scores, len(model.classes_))
+    else:
+        answers.softmax(writer, scores)
 
 
 def _by_class(rotations: list[Reals]) -> Reals:

@@ -16,6 +16,7 @@ from convert.export.fold import carried
 from convert.export.products import product
 from convert.export.refusal import NotExportable
 from convert.export.writer import DOUBLE, Writer
+from convert.read.targets import read
 
 # Where the logistic function of a double is zero: all classes there share alike (`_predict_proba_lr`).
 _UNDERFLOW = 745.0
@@ -48,8 +49,10 @@ def regress_by_consensus(writer: Writer) -> None:
 
 def score(writer: Writer) -> None:
     """A classifier without probabilities: label and decision function."""
-    answers.refuse_several(writer)
     weights, offset = _matrix(writer.model)
+    if read(writer.model):
+        answers.present(writer, product(writer, weights, offset))
+        return
     if not fused.fits(writer, weights):
         answers.scored(writer, product(writer, weights, offset), len(writer.model.classes_))
         return

@@ -10,7 +10,8 @@ from convert.export.affine import Reals
 from convert.export.dense import answers
 from convert.export.products import gemm, product
 from convert.export.refusal import NotExportable
-from convert.export.writer import Writer
+from convert.export.writer import BOOL, INT64, Writer
+from convert.read.targets import read
 
 _ACTIVATIONS = {"identity": None, "logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "exp": "Exp"}
 
@@ -22,10 +23,14 @@ def regress(writer: Writer) -> None:
 
 
 def classify(writer: Writer) -> None:
-    """Label and probabilities of two or more classes."""
+    """Label and probabilities of two or more classes, or of several labels that are there or not."""
     model = writer.model
-    answers.refuse_several(writer)
     *hidden, last = _layers(model)
+    if read(model):
+        scores = _through(writer, [*hidden, last])
+        writer.finish(0, writer.cast(answers.above_zero(writer, scores), INT64, BOOL))
+        writer.finish(1, writer.node("Sigmoid", scores))
+        return
     if model.out_activation_ == "softmax":
         answers.softmax(writer, _through(writer, [*hidden, last]))
     elif (pair := answers.paired(*last)) is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from convert.export.affine import Reals
 from convert.export.dense.answers import outlying, refuse_several
-from convert.export.kernels.neighbours import all_distances, nearest, votes, weights
+from convert.export.kernels.neighbours import Nearest, all_distances, nearest, votes, weights
 from convert.export.kernels.pairwise import real
 from convert.export.refusal import NotExportable
 from convert.export.writer import BOOL, Writer
@@ -16,15 +16,27 @@ from convert.export.writer import BOOL, Writer
 
 def classify(writer: Writer) -> None:
     """`KNeighborsClassifier`: label and shares of the votes."""
-    refuse_several(writer)
-    model, weighted = writer.model, _weighted(writer.model)
-    found = nearest(writer, model, model.n_neighbors, distances=weighted)
-    chosen = writer.node("Gather", votes(writer, model._y, len(model.classes_)), found.places, axis=0)
-    share = 1.0 if weighted else 1.0 / model.n_neighbors
-    shares = writer.node("Gather", writer.numbers(share * np.eye(len(model.classes_))), chosen, axis=0)
-    total = _added(writer, shares, None if found.distances is None or not weighted else found.distances)
+    model = writer.model
+    found = nearest(writer, model, model.n_neighbors, distances=_weighted(model))
+    if isinstance(model.classes_, list):
+        parts = [
+            _shares(writer, found, column, len(known)) for column, known in zip(model._y.T, model.classes_, strict=True)
+        ]
+        writer.finish_labels([writer.node("ArgMax", part, axis=1, keepdims=1) for part in parts])
+        writer.finish(1, writer.node("Concat", *parts, axis=1))
+        return
+    total = _shares(writer, found, np.ravel(model._y), len(model.classes_))
     writer.finish_label(writer.node("ArgMax", total, axis=1, keepdims=0))
     writer.finish(1, total)
+
+
+def _shares(writer: Writer, found: Nearest, places: Any, width: int) -> str:
+    """The shares of the votes [rows, classes] of one target. `places`: the classes of the fitted points."""
+    weighted = _weighted(writer.model)
+    classes = writer.node("Gather", votes(writer, places, width), found.places, axis=0)
+    share = 1.0 if weighted else 1.0 / writer.model.n_neighbors
+    shares = writer.node("Gather", writer.numbers(share * np.eye(width)), classes, axis=0)
+    return _added(writer, shares, found.distances if weighted else None)
 
 
 def regress(writer: Writer) -> None:

@@ -34,7 +34,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a classifier answered. `label` [rows]: one of `classes`; `numbers` [rows, k] of the writer's element type."""
+    """A classifier's answer. `label` [rows]: one of `classes`; `numbers` [rows, k]: of the writer's element type."""
 
     label: str
     numbers: str
@@ -141,8 +141,7 @@ def spread(writer: Writer, numbers: str, positions: NDArray[Any], width: int) ->
 
 def marked(writer: Writer, place: str, width: int) -> str:
     """[rows, width]: 1 in the column of each row's place, 0 elsewhere."""
-    depth = writer.constant(np.array(width, dtype=np.int64))
-    return writer.node("OneHot", place, depth, writer.numbers([0.0, 1.0]), axis=-1)
+    return writer.node("Gather", writer.numbers(np.eye(width)), place, axis=0)
 
 
 def added(writer: Writer, parts: Sequence[str]) -> str:

@@ -22,7 +22,8 @@ def classify(writer: Writer) -> None:
     model = writer.model
     width = len(model.classes_)
     if width == 1:
-        return _certain(writer)
+        _certain(writer)
+        return
     weights = model.estimator_weights_[: len(model.estimators_)]
     votes = _tree_votes(writer, weights) if _are_trees(model) else _votes(writer, weights)
     scale = 1 / model.estimator_weights_.sum()

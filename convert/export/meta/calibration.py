@@ -74,7 +74,7 @@ def _shares(writer: Writer, found: str, width: int) -> str:
 
 
 def _tempered(writer: Writer, part: Any, scores: str) -> str:
-    """Softmax of the logits over one temperature (Guo et al. 2017); the logits of probabilities are their logarithms."""
+    """Softmax of the logits over one temperature (Guo et al. 2017); those of probabilities are their logarithms."""
     of_two = len(part.estimator.classes_) == 2
     if hasattr(part.estimator, "decision_function"):
         logits = asking.joined(writer, [writer.node("Neg", scores), scores]) if of_two else scores

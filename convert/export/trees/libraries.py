@@ -60,16 +60,21 @@ def classify_light(writer: Writer) -> None:
     if two and kind in ("binary", "cross_entropy"):
         trees = [replace(tree, target=tree.target + 1, weight=tree.weight * scale) for tree in found.trees]
         raw, element = _light_sums(writer, replace(found, trees=trees, targets=2))
-        _choose(writer, raw, writer.node("Softmax", raw, axis=1), element)
+        _choose(writer, raw, _softmax(writer, raw, plain=scale == 1.0), element)
     elif kind == "multiclass":
         raw, element = _light_sums(writer, found)
-        _choose(writer, raw, writer.node("Softmax", raw, axis=1), element)
+        _choose(writer, raw, _softmax(writer, raw, plain=True), element)
     elif kind == "multiclassova":
         trees = [replace(tree, weight=tree.weight * scale) for tree in found.trees]
         raw, element = _light_sums(writer, replace(found, trees=trees))
         _choose(writer, raw, writer.node("Sigmoid", raw), element)
     else:
         raise NotExportable(f"its objective {kind or '(none)'} has no form for a classifier")
+
+
+def _softmax(writer: Writer, raw: str, *, plain: bool) -> str:
+    """Probabilities; or the sums themselves where these are the decision function (`plain`) and another step asks."""
+    return raw if plain and writer.decision else writer.node("Softmax", raw, axis=1)
 
 
 def regress_light(writer: Writer) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from convert.export.refusal import NotExportable
 from convert.export.trees import ensemble
 from convert.export.trees.fitted import Tree, grown, leaves, round_down
 from convert.export.trees.lookup import Table, divided, float32_rows, indexed, summed
@@ -30,21 +29,8 @@ def classify(writer: Writer) -> None:
     shares = divided(writer, summed(writer, _bare(trees), table), len(trees), DOUBLE)
     stops = np.cumsum(counts).tolist()
     parts = [_between(writer, shares, stop - count, stop) for count, stop in zip(counts, stops, strict=True)]
-    writer.finish(0, _labels(writer, [writer.node("ArgMax", part, axis=1, keepdims=1) for part in parts]))
+    writer.finish_labels([writer.node("ArgMax", part, axis=1, keepdims=1) for part in parts])
     writer.finish(1, writer.cast(shares, writer.output_type(1), DOUBLE))
-
-
-def _labels(writer: Writer, places: list[str]) -> str:
-    classes = [np.asarray(known) for known in writer.model.classes_]
-    texts = {known.dtype.kind in "OUS" for known in classes}
-    if len(texts) > 1:
-        raise NotExportable("some of its targets are texts and others numbers")
-    kind: Any = object if True in texts else np.int64
-    named = [
-        writer.node("Gather", writer.constant(known.astype(kind)), place, axis=0)
-        for known, place in zip(classes, places, strict=True)
-    ]
-    return writer.node("Concat", *named, axis=1)
 
 
 def regress(writer: Writer) -> None:
