@@ -1,4 +1,4 @@
-"""skl2onnx's own export, as anybody would make it: the yardstick for bytes and time, and a candidate where it is right."""
+"""skl2onnx's own export, as anybody would make it: the yardstick for bytes and time; a candidate where it is right."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_PACKED_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Plain:
-    """`content`: the file as skl2onnx gives it; `made`: the same graph with edgekit's names, None where it does not run;
+    """`content`: the file as skl2onnx gives it; `made`: that graph with edgekit's names, None where it does not run;
     `right`: its answers fit the budget on the rows that choose.
     """
 

@@ -1,15 +1,15 @@
 """Which forms to weigh, and in which order: only those that may win.
 
-A form is tried from the middle of each scale; the smallest one within the budget is what counts, and coarser ones than a
-refused one are not tried.
+Each scale is tried from its middle; the smallest form within the budget is what counts, and coarser ones than a refused
+one are not tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from convert.shrink.choose import Form
-from convert.shrink.variants import LEAF_BITS, THRESHOLDS, TREE_SHARES, Trim
+from convert.shrink.variants import LEAF_BITS, THRESHOLDS, TREE_SHARES, Trim, trim_or_none
 
 Weigh = Callable[[str], Form | None]
 _COMBINATIONS = 4
@@ -38,6 +38,21 @@ def tree_forms(weigh: Weigh, *, fewer: bool) -> list[Form]:
             if fits(Trim(best.thresholds, best.bits, percent)):
                 break
     return [form for form in made.values() if form is not None]
+
+
+def smallest(names: Sequence[str]) -> set[str]:
+    """Those of the forms that no other one is a coarser version of, and so no larger."""
+    trims = {name: trim for name in names if (trim := trim_or_none(name)) is not None}
+    return {
+        name for name in names if not any(_coarser(trims[other], trims.get(name)) for other in trims if other != name)
+    }
+
+
+def _coarser(other: Trim, trim: Trim | None) -> bool:
+    if trim is None:
+        return False
+    pairs = ((getattr(other, field), getattr(trim, field)) for field in ("thresholds", "bits", "percent"))
+    return all(ours is None or (theirs is not None and theirs <= ours) for theirs, ours in pairs)
 
 
 def _smallest(scale: tuple[int, ...], fits: Callable[[int], bool]) -> int | None:
