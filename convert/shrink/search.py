@@ -16,23 +16,26 @@ _COMBINATIONS = 4
 
 
 def tree_forms(weigh: Weigh, *, fewer: bool) -> list[Form]:
-    """Forms with smaller trees, weighed. `weigh` answers None where a form changes nothing; `fewer`: forms with fewer
-    trees may be weighed too.
+    """Forms with smaller trees, weighed. `weigh` answers None where a form changes nothing, as milder ones then do
+    neither; `fewer`: forms with fewer trees may be weighed too.
     """
     made: dict[Trim, Form | None] = {}
 
     def fits(trim: Trim) -> bool:
         made[trim] = weigh(trim.name)
         form = made[trim]
-        return form is not None and form.refused is None
+        return form is None or form.refused is None
+
+    def real(trim: Trim) -> bool:
+        return made.get(trim) is not None
 
     bits = _smallest(LEAF_BITS, lambda value: fits(Trim(bits=value)))
+    bits = bits if real(Trim(bits=bits)) else None
     most = _smallest(THRESHOLDS, lambda value: fits(Trim(thresholds=value)))
+    most = most if real(Trim(thresholds=most)) else None
     best = Trim(most, bits)
     if bits is not None and most is not None:
-        best = next(
-            (trim for trim in _combinations(most, bits) if fits(trim)), best if best in made else Trim(most, None)
-        )
+        best = next((trim for trim in _combinations(most, bits) if fits(trim)), Trim(most))
     if fewer:
         for percent in TREE_SHARES:
             if fits(Trim(best.thresholds, best.bits, percent)):

@@ -78,6 +78,13 @@ def test_the_coarsest_forms_within_the_budget_are_found_and_joined() -> None:
     assert len(tried) <= 10
 
 
+def test_a_mild_form_that_changes_nothing_leads_on_to_coarser_ones() -> None:
+    def weigh(name: str) -> Form | None:
+        return Form(name, lossy=True, content=b"x") if name == "8-bit leaves" else None
+
+    assert [form.name for form in tree_forms(weigh, fewer=False)] == ["8-bit leaves"]
+
+
 def test_only_the_coarsest_of_large_forms_are_packed() -> None:
     names = ["fp16 weights", "12-bit leaves", "8-bit leaves", "1023 thresholds", "1023 thresholds, 8-bit leaves"]
     assert smallest(names) == {"fp16 weights", "1023 thresholds, 8-bit leaves"}

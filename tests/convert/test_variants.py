@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sklearn.ensemble import (
 )
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from convert import convert
 from convert.check import session as sessions
@@ -36,6 +38,13 @@ from edgekit import bundle, packing
 from edgekit.errors import UsageFault
 
 FEATURES = [f"s{i}" for i in range(10)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small models on a busy machine: threads would only wait for one another."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +81,19 @@ BOOSTED = {
 }
 
 
-@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("bits", [5, 8])
 @pytest.mark.parametrize("kind", BOOSTED)
 def test_leaves_lie_on_a_grid_and_answers_stay_near(kind: str, bits: int, rows: pd.DataFrame) -> None:
-    model = BOOSTED[kind].fit(rows[FEATURES], rows["target"])
+    target = rows["s0"] * rows["s1"] if "regressor" in kind else rows["target"]
+    model = BOOSTED[kind].fit(rows[FEATURES], target)
     made = exported(model, rows[FEATURES])
     content = formed(made, f"{bits}-bit leaves")
     (node,) = ensembles(onnx.load_from_string(content))
     assert len(np.unique(read(node, "leaf_weights"))) <= (1 << bits) + 1
     assert len(content) < len(made.content)
     before, after = (numbers(run(made, each, rows[FEATURES])) for each in (made.content, content))
-    assert 0 < np.abs(before - after).max() < 30 * 2.0**-bits
+    spread = 1.0 if kind == "boosting" else float(np.ptp(target))
+    assert 0 < np.abs(before - after).max() < 30 * spread * 2.0**-bits
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -136,7 +147,7 @@ def test_fewer_trees_answer_like_the_model_cut_short(kind: str, rows: pd.DataFra
 
 @pytest.fixture(scope="module")
 def perceptron(rows: pd.DataFrame) -> MLPClassifier:
-    return MLPClassifier((96, 64), max_iter=60, random_state=0).fit(rows[FEATURES], rows["target"])
+    return MLPClassifier((96, 64), tol=1, n_iter_no_change=8, random_state=0).fit(rows[FEATURES], rows["target"])
 
 
 def test_half_precision_weights_halve_the_file_and_keep_the_labels(
@@ -166,7 +177,7 @@ def test_grid_weights_are_whole_multiples_of_a_scale_per_column(perceptron: MLPC
 
 @pytest.mark.parametrize("name", ["dynamic int8", "static int8"])
 def test_integer_operators_run_and_take_fewer_bytes(name: str, rows: pd.DataFrame) -> None:
-    model = MLPClassifier((160, 96), max_iter=10, random_state=0).fit(rows[FEATURES], rows["target"])
+    model = MLPClassifier((160, 96), tol=1, n_iter_no_change=4, random_state=0).fit(rows[FEATURES], rows["target"])
     made = exported(model, rows[FEATURES], "float32 matrix")
     content = make(made.content, name, [sessions.feeds(made.tensors, rows[FEATURES].head(64))])
     assert content is not None
