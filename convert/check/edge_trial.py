@@ -94,7 +94,7 @@ def ask_edge_rows(source: Source, rows: Trial, columns: tuple[Column, ...], seed
         trial=trial,
         rows=made,
         counts=~far & ~sharp,
-        steers=~far,
+        steers=(~far & ~sharp) | (made.kinds == Kind.THRESHOLD.value),
         tied=near_tie(source.role, trial.expected, trial.tolerance),
     )
 

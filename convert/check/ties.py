@@ -46,11 +46,16 @@ def _pairs(label: NDArray[np.str_], rng: np.random.Generator) -> tuple[NDArray[n
 
 
 def _mixed(start: pd.DataFrame, end: pd.DataFrame, fractions: list[str], shares: NDArray[np.float64]) -> pd.DataFrame:
-    """`start` moved by shares [steps, rows] of the way to `end`, in the columns that hold fractions; step by step."""
+    """`start` moved by shares [steps, rows] of the way to `end`, in the columns that hold fractions; step by step.
+
+    Values are rounded to float32: what float64 alone can tell from a threshold is no fair question.
+    """
     steps = len(shares)
     share = shares.ravel()
     moved = {}
     for name in fractions:
         a, b = (np.tile(frame[name].to_numpy(), steps) for frame in (start, end))
-        moved[name] = np.where(np.isnan(a) | np.isnan(b), a, a * (1 - share) + b * share).astype(a.dtype)
+        moved[name] = (
+            np.where(np.isnan(a) | np.isnan(b), a, a * (1 - share) + b * share).astype(np.float32).astype(a.dtype)
+        )
     return pd.concat([start] * steps, ignore_index=True).assign(**moved)

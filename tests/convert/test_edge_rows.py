@@ -104,7 +104,7 @@ def test_a_model_without_trees_has_no_thresholds(sensors: pd.DataFrame) -> None:
     assert len(thresholds_of(model, 6, FEATURES)[1]) == 0
 
 
-VALUES = {
+VALUES: dict[str, tuple[Column, set[Any]]] = {
     "number": (Column("a", "number", False, -1.0, 3.0), {-1.0, 3.0, 0.0, -5.0, 7.0, 3e6, 1e37}),
     "constant": (Column("a", "number", False, 2.0, 2.0), {2.0, 0.0, 4.0}),
     "whole number by the border": (Column("a", "integer", False, 0.0, 3e7), {(1 << 24) + 1, 3e7}),
