@@ -26,10 +26,33 @@ _FILE = click.Path(path_type=Path)
 @click.option("--model-version", "version", default="1.0.0", show_default=True, help="The bundle's version.")
 @click.option("-o", "--output", type=_FILE, help="Where to write; NAME-VERSION.edgekit here by default.")
 @click.option(
-    "--max-label-change", type=float, default=0.001, show_default=True, help="Share of answers that may change."
+    "--max-label-change",
+    type=float,
+    default=0.001,
+    show_default=True,
+    help="Share of answers that may change; 0 allows only exact forms.",
 )
 @click.option(
-    "--max-metric-drop", type=float, default=0.005, show_default=True, help="How far accuracy or R² may fall."
+    "--max-drift",
+    type=float,
+    default=0.02,
+    show_default=True,
+    help="Of a form that rounds: how far a probability may move before its row counts as changed, or a predicted value "
+    "in standard deviations of the model's answers.",
+)
+@click.option(
+    "--max-metric-drop",
+    type=float,
+    help="How far accuracy or R² may fall. Forms with fewer trees are weighed only if this is given.  [default: 0.005]",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["size", "latency", "balanced"]),
+    default="balanced",
+    show_default=True,
+    help="What to choose by within the budgets. size: fewest bytes to transfer. latency: least CPU time for one row. "
+    "balanced: fewest bytes among forms at most 1.1 times as slow as the exact one, and a form that rounds only if it "
+    "saves a fifth. None may take over 1.2 times the CPU time of skl2onnx's own export, where that is right.",
 )
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle, which runs code of whoever made it.")
 @click.option("--measured", type=_FILE, help="measured.json of an earlier conversion, to rebuild identical bytes.")

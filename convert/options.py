@@ -32,12 +32,13 @@ class Options:
     """Options of one conversion.
 
     `target`: column with the true answers; it is no feature. `name`, `version`: of the bundle (name defaults to the
-    model's file or class name). `max_label_change`: share of rows, 0 to 1, whose answer may change; 0 allows exact forms
-    only. `max_drift`: how far the numbers of a form that rounds may move before they count as a changed answer: a
+    model's file or class name). `max_label_change`: share of rows, 0 to 1, whose answer may change; 0 allows only exact
+    forms. `max_drift`: how far the numbers of a form that rounds may move before they count as a changed answer: a
     probability by that much, a value or score by that share of their standard deviation. `max_metric_drop`: how far
     accuracy or R² on `target` may fall (None: 0.005); only when it is given are forms with fewer trees weighed.
     `objective`: what to choose by among the forms within the budget (`convert.shrink.choose` tells the rules).
-    `trust_pickle`: load pickles, which run code of whoever made them. `measured`: a `measured.json` of an earlier conversion, to rebuild identical bytes.
+    `trust_pickle`: load pickles, which run code of whoever made them. `measured`: a `measured.json` of an earlier
+    conversion, to rebuild identical bytes.
     """
 
     target: str | None = None

@@ -32,9 +32,10 @@ from convert.read.model import read_model
 from convert.read.rows import Rows, read_rows
 from convert.read.source import Source, fit_rows, understand
 from convert.shrink.ship import Choice, choose_again, choose_form
+from convert.shrink.variants import EXACT
 from edgekit import golden as documents
 from edgekit import packing
-from edgekit.manifest import FileRole, Measured
+from edgekit.manifest import File, FileRole, Measured
 
 _MEASURED_ROWS = 256
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
@@ -77,7 +78,9 @@ def convert(model: Any, data: pd.DataFrame | Path | str, options: Options, progr
     progress(Step(Stage.PACK))
     manifest = make_manifest(_findings(case, verdict, options, contents, record.measured()))
     outcome = Outcome(attempts, case.judging, verdict, record, (*case.notes, *record.remarks))
-    return finish(packing.build(manifest, contents), outcome)
+    packed = verdict.candidate.packed
+    ready: dict[FileRole, tuple[File, bytes]] = {} if packed is None else {"model": packed}
+    return finish(packing.build(manifest, contents, ready), outcome)
 
 
 def prepare(model: Any, data: pd.DataFrame | Path | str, options: Options, progress: Progress = quiet) -> Case:
@@ -97,8 +100,8 @@ def choose(case: Case, options: Options, progress: Progress = quiet) -> tuple[li
     """Try the plans; the best one must pass the gate. Its content is then what its stored form expands to."""
     attempts = try_plans(case.source, case.columns, case.choosing, progress)
     _, made = best(attempts)
-    exact = Candidate("exact", made)
-    pass_gate(case.source, case.choosing, judge(case.source, case.choosing, exact), options)
+    panel = replace(case.choosing, target=None)  # quality is judged once, on rows that chose nothing
+    pass_gate(case.source, panel, judge(case.source, panel, Candidate(EXACT, made)), options)
     return attempts, made
 
 
@@ -113,7 +116,7 @@ def ship(case: Case, choice: Choice, exact: Export, options: Options) -> tuple[V
         remarks.append(
             f"the form {choice.candidate.name!r} was chosen and turned down by rows that chose nothing ({why})"
         )
-        verdict = judge(case.source, case.judging, _from_wire(Candidate("exact", exact)))
+        verdict = judge(case.source, case.judging, _from_wire(Candidate(EXACT, exact)))
     if verdict.candidate.tolerance is None:
         pass_gate(case.source, case.judging, verdict, options)
     return verdict, remarks
@@ -121,8 +124,9 @@ def ship(case: Case, choice: Choice, exact: Export, options: Options) -> tuple[V
 
 def _from_wire(candidate: Candidate) -> Candidate:
     """The candidate with the content that its stored form expands to."""
-    content = packing.expand_entry(*packing.pack_entry("model", candidate.made.content))
-    return replace(candidate, made=replace(candidate.made, content=content))
+    packed = candidate.packed or packing.pack_entry("model", candidate.made.content)
+    content = packing.expand_entry(*packed)
+    return replace(candidate, made=replace(candidate.made, content=content), packed=packed)
 
 
 def entries(case: Case, verdict: Verdict) -> dict[FileRole, bytes]:

@@ -63,9 +63,14 @@ def expand_entry(line: File, stored: bytes) -> bytes:
     return content
 
 
-def build(manifest: Manifest, contents: Mapping[FileRole, bytes]) -> bytes:
-    """The bytes of a bundle. `manifest.files` is filled in here from `contents` (one entry a role, expanded bytes)."""
-    packed = [pack_entry(role, contents[role]) for role in sorted(contents)]
+def build(
+    manifest: Manifest, contents: Mapping[FileRole, bytes], ready: Mapping[FileRole, tuple[File, bytes]] | None = None
+) -> bytes:
+    """The bytes of a bundle. `manifest.files` is filled in here from `contents` (one entry a role, expanded bytes);
+    entries in `ready` were packed before by `pack_entry` and are taken as they are.
+    """
+    known = ready or {}
+    packed = [known.get(role) or pack_entry(role, contents[role]) for role in sorted(contents)]
     complete = msgspec.structs.replace(manifest, files=[line for line, _ in packed])
     head = manifests.encode(complete)
     manifests.decode(head)

@@ -96,7 +96,7 @@ def _is_text(special: Special) -> bool:
 
 
 def _taken(source: Source, parts: list[_Part]) -> list[_Part]:
-    """The parts that the source model answers. Those at the rim hold seen values: refusing them is a fault elsewhere."""
+    """The parts that the source model answers. A model that refuses values seen in the rows is at fault elsewhere."""
     if not parts or parts[0].kind is Kind.RIM:
         return parts
     if not source.refuses(pd.concat([part.frame for part in parts], ignore_index=True)):

@@ -1,7 +1,7 @@
 """Where a fitted model changes its mind: the thresholds of all trees in it, told in the rows' own columns.
 
-Walks pipelines, column transformers and ensembles, and maps thresholds back through scalers (`x · scale + offset`). What
-it does not know it leaves out: a threshold that is missed costs an edge row, never a wrong verdict.
+Walks pipelines, column transformers and ensembles, and maps thresholds back through scalers (`x · scale + offset`).
+What it does not know it leaves out: a threshold that is missed costs an edge row, never a wrong verdict.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DEEPEST = 8
 
 @dataclass(frozen=True)
 class View:
-    """The columns that a step sees: column i is `scale[i] × row[place[i]] + offset[i]`; place -1 where it is not known."""
+    """The columns that a step sees: column i is `scale[i] × row[place[i]] + offset[i]`; place -1 where not known."""
 
     place: NDArray[np.int64]
     scale: Reals

@@ -10,8 +10,8 @@ from convert.check.parity import Answers, spelled
 from convert.read.source import Source
 
 _PAIRS = 12
-# Twice 48 steps at once: 0.04 % of the way, near a tie and yet apart by more than the noise of float32. Models that take
-# their time per call, however few rows it has, are asked twice only.
+# Twice 48 steps at once: 0.04 % of the way, near a tie and yet apart by more than the noise of float32. Some models
+# take their time per call, however few rows it has: they are asked twice only.
 _STEPS = 48
 _REFINEMENTS = 2
 
@@ -30,13 +30,12 @@ def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.ran
     low, high = np.zeros(len(start)), np.ones(len(start))
     for _ in range(_REFINEMENTS):
         shares = low + (high - low) * np.linspace(0, 1, _STEPS + 1)[1:, None]
-        mixed = [_mixed(start, end, fractions, share) for share in shares]
-        found = spelled(np.asarray(source.answers(pd.concat(mixed, ignore_index=True)).label))
+        found = spelled(np.asarray(source.answers(_mixed(start, end, fractions, shares)).label))
         turned = found.reshape(shares.shape) != label
         first = np.where(turned.any(axis=0), turned.argmax(axis=0), _STEPS - 1)
         step = (high - low) / _STEPS
         low, high = low + step * first, low + step * (first + 1)
-    return pd.concat([_mixed(start, end, fractions, share) for share in (low, high)], ignore_index=True)
+    return _mixed(start, end, fractions, np.stack([low, high]))
 
 
 def _pairs(label: NDArray[np.str_], rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -47,10 +46,17 @@ def _pairs(label: NDArray[np.str_], rng: np.random.Generator) -> tuple[NDArray[n
     return left[apart], right[apart]
 
 
-def _mixed(start: pd.DataFrame, end: pd.DataFrame, fractions: list[str], share: NDArray[np.float64]) -> pd.DataFrame:
-    """`start` moved by `share` of the way to `end`, in the columns that hold fractions."""
+def _mixed(start: pd.DataFrame, end: pd.DataFrame, fractions: list[str], shares: NDArray[np.float64]) -> pd.DataFrame:
+    """`start` moved by shares [steps, rows] of the way to `end`, in the columns that hold fractions; step by step.
+
+    Values are rounded to float32: what float64 alone can tell from a threshold is no fair question.
+    """
+    steps = len(shares)
+    share = shares.ravel()
     moved = {}
     for name in fractions:
-        a, b = start[name].to_numpy(), end[name].to_numpy()
-        moved[name] = np.where(np.isnan(a) | np.isnan(b), a, a * (1 - share) + b * share).astype(a.dtype)
-    return start.assign(**moved)
+        a, b = (np.tile(frame[name].to_numpy(), steps) for frame in (start, end))
+        moved[name] = (
+            np.where(np.isnan(a) | np.isnan(b), a, a * (1 - share) + b * share).astype(np.float32).astype(a.dtype)
+        )
+    return pd.concat([start] * steps, ignore_index=True).assign(**moved)

@@ -1,7 +1,7 @@
 """Judges the bytes that ship on rows that chose nothing.
 
-An exact form that does not fit is refused, and the conversion with it. A form that rounds is only turned down: the exact
-form then ships, judged on the same rows, which have so chosen nothing but whether rounding is allowed at all.
+An exact form that does not fit is refused, and the conversion with it. A form that rounds is only turned down: the
+exact form then ships, judged on the same rows. They have so chosen nothing but whether that one rounding is allowed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from convert.check.quality import measure_quality
 from convert.export.candidates import Export, answer
 from convert.options import Options
 from convert.read.source import Source
-from edgekit.manifest import Quality
+from edgekit.manifest import File, Quality
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A form on trial; `tolerance`: how far its numbers may move, if it rounds (None: as little as an exact form's)."""
+    """A form on trial; `tolerance`: how far its numbers may move, if it rounds (None: as little as an exact form's);
+    `packed`: its entry of a bundle, if it was packed already.
+    """
 
     name: str
     made: Export
     tolerance: Tolerance | None = None
+    packed: tuple[File, bytes] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ Plain = str | int | float | bool | None
 
 
 class WorstRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`about`: what is special about the row (empty for an ordinary one); `row`: its features; `expected` and `got`: the
-    label and the numbers of the source model and of the ONNX form; `difference`: the largest among the numbers, None
-    where it is not finite; `within`: the row agrees, within the tolerance.
+    """`about`: what is special about the row (empty for an ordinary one); `row`: its features; `expected` and `got`:
+    label and numbers of the source model and of the ONNX form; `difference`: the largest among the numbers, None where
+    it is not finite; `within`: the row agrees, within the tolerance.
     """
 
     about: str

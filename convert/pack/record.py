@@ -25,9 +25,9 @@ class Record(Measured, frozen=True, kw_only=True, omit_defaults=True):
     """`form`: the name of the form that shipped; `remarks`: what was said about the choice."""
 
     form: str = EXACT
-    variants: list[VariantLine] = []
+    variants: list[VariantLine] = msgspec.field(default_factory=list)
     plain: PlainExport | None = None
-    remarks: list[str] = []
+    remarks: list[str] = msgspec.field(default_factory=list)
 
     def measured(self) -> Measured:
         """The part that goes into the manifest."""

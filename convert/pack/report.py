@@ -36,10 +36,10 @@ class PlanOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of the model that was weighed. `lossy`: it rounds; `wire_bytes`: as it travels, None where it was refused
-    before it was worth packing; `b1_us`, `b32_us`: CPU microseconds of one call with 1 and 32 rows; `label_change`:
-    share of the selection rows whose answer changes; `quality`: the metric on them; `refused`: why it may not be chosen
-    (over a budget, or it does not run), None otherwise.
+    """One form of the model that was weighed. `lossy`: it rounds; `wire_bytes`: as it travels, None where it was
+    refused before it was worth packing; `b1_us`, `b32_us`: CPU microseconds of one call with 1 and 32 rows;
+    `label_change`: share of the selection rows whose answer changes; `quality`: the metric on them; `refused`: why it
+    may not be chosen (over a budget, or it does not run), None otherwise.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Chooses among the forms of a model. Touches nothing.
 
-What may be chosen at all: a form within the budgets whose CPU time for one row is at most 1.2 × that of skl2onnx's plain
-export, where that one is right. Among these, by objective:
+What may be chosen at all: a form within the budgets whose CPU time for one row is at most 1.2 × that of skl2onnx's
+plain export, where that one is right. Among these, by objective:
 
 - `size`: the fewest bytes on the wire.
 - `latency`: the least CPU time for one row; times within 5 % of it count as equal, and the fewest bytes decide.
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convert.options import Objective
+from edgekit.manifest import File
 
 PLAIN_TIMES = 1.2
 _BALANCED_TIMES = 1.1
@@ -25,7 +26,7 @@ _WORTH_ROUNDING = 0.8
 @dataclass(frozen=True)
 class Form:
     """A form of the model as it was weighed. `lossy`: it rounds. `changed`: share of rows whose answer changes.
-    `refused`: why it may not be chosen.
+    `packed`: its entry of a bundle, of `wire_bytes` bytes. `refused`: why it may not be chosen.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Form:
     b32_us: float | None = None
     load_peak_bytes: int | None = None
     refused: str | None = None
+    packed: tuple[File, bytes] | None = None
 
     @property
     def eligible(self) -> bool:

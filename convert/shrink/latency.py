@@ -1,4 +1,4 @@
-"""CPU time of several models side by side: the calls of all of them take turns, so that what disturbs one disturbs all."""
+"""CPU time of several models side by side: their calls take turns, so that what disturbs one disturbs all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""onnxruntime's own integer operators for matrix products: `dynamic` scales rows as they come, `static` by calibration."""
+"""onnxruntime's integer operators for matrix products: `dynamic` scales rows as they come, `static` by calibration."""
 
 from __future__ import annotations
 

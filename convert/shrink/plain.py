@@ -1,4 +1,4 @@
-"""skl2onnx's own export, as anybody would make it: the yardstick for bytes and time, and a candidate where it is right."""
+"""skl2onnx's own export, as anybody would make it: the yardstick for bytes and time; a candidate where it is right."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from convert.export.plans import plans_for
 from convert.pack.report import PlainExport
 from convert.read.columns import Column
 from convert.read.source import Source
-from edgekit import wire
 
 # zstd level 19 packs about 1.4 MB in a second.
 _MOST_PACKED_BYTES = 8 << 20
+_LEVEL = 19
 
 
 @dataclass(frozen=True)
 class Plain:
-    """`content`: the file as skl2onnx gives it; `made`: the same graph with edgekit's names, None where it does not run;
+    """`content`: the file as skl2onnx gives it; `made`: that graph with edgekit's names, None where it does not run;
     `right`: its answers fit the budget on the rows that choose.
     """
 
@@ -35,7 +35,7 @@ class Plain:
     def line(self, b1_us: float | None) -> PlainExport:
         """Its line of the report."""
         small = len(self.content) <= _MOST_PACKED_BYTES
-        packed = len(zstandard.ZstdCompressor(level=wire.LEVEL).compress(self.content)) if small else None
+        packed = len(zstandard.ZstdCompressor(level=_LEVEL).compress(self.content)) if small else None
         return PlainExport(
             onnx_bytes=len(self.content), zstd_bytes=packed, b1_us=b1_us, label_changes=self.label_changes
         )

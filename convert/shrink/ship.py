@@ -18,8 +18,8 @@ from convert.shrink.variants import EXACT, make
 from convert.shrink.weigh import PLAIN, Scales, calibration, weigh_forms
 from edgekit.errors import UsageFault
 
-# skl2onnx takes twenty seconds for a forest of this size, and there is nothing to learn from it.
-_MOST_COMPARED_BYTES = 24 << 20
+# For a forest of this size skl2onnx takes twenty seconds and makes forty megabytes: a conversion should take less.
+_MOST_COMPARED_BYTES = 8 << 20
 
 Exports = tuple[list[Attempt], Export]
 
@@ -45,7 +45,8 @@ def choose_form(
     scales = Scales(source, exact, panel, _tolerance(source, panel, options), options)
     shrunk = weigh_forms(scales, plain, progress)
     tolerance = scales.tolerance if shrunk.form.lossy else None
-    return Choice(_candidate(shrunk.form.name, shrunk.made, tolerance), shrunk.variants, shrunk.plain)
+    candidate = replace(_candidate(shrunk.form.name, shrunk.made, tolerance), packed=shrunk.form.packed)
+    return Choice(candidate, shrunk.variants, shrunk.plain)
 
 
 def choose_again(

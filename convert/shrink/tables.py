@@ -47,8 +47,8 @@ def round_shares(model: ModelProto, bits: int) -> bool:
     return bool(looks)
 
 
-def _look(model: ModelProto, ensemble: NodeProto) -> _Look | None:
-    chain = [ensemble]
+def _look(model: ModelProto, trees_node: NodeProto) -> _Look | None:
+    chain = [trees_node]
     for kind in ("Cast", "Gather", "ReduceSum", "Div"):
         readers = [node for node in model.graph.node if chain[-1].output[0] in node.input]
         if len(readers) != 1 or readers[0].op_type != kind:
@@ -60,7 +60,8 @@ def _look(model: ModelProto, ensemble: NodeProto) -> _Look | None:
         return None
     if not np.allclose(shares.sum(axis=1), 1) or shares.min() < 0:
         return None
-    return _Look(*chain, shares=shares.astype(np.float64), trees=int(trees.item()))
+    ensemble, cast, gather, total, divide = chain
+    return _Look(ensemble, cast, gather, total, divide, shares.astype(np.float64), int(trees.item()))
 
 
 def _constant(model: ModelProto, name: str) -> NDArray[Any] | None:

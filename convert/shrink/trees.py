@@ -1,7 +1,7 @@
 """Trees with fewer distinct numbers: leaves rounded to a grid, thresholds moved to a few values per feature.
 
-Snapped thresholds are values of the model's own (nearest-rank quantiles of each feature's), so that values on a grid stay on
-their side of most of them.
+Snapped thresholds are values of the model's own (nearest-rank quantiles of each feature's), so that values on a grid
+stay on their side of most of them.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ _PARTS = re.compile(r"(?:(\d+) % of the trees)?(?:, )?(?:(\d+) thresholds)?(?:, 
 
 @dataclass(frozen=True)
 class Trim:
-    """How trees are made smaller: `percent` of them kept, at most `thresholds` for a feature, leaves of `bits`; None: as
-    they are.
+    """How trees are made smaller: `percent` of them kept, at most `thresholds` for a feature, leaves of `bits`; None:
+    as they are.
     """
 
     thresholds: int | None = None
@@ -80,6 +80,14 @@ def parse_trim(name: str) -> Trim:
         raise ValueError(f"there is no form called {name!r}")
     percent, thresholds, bits = (None if part is None else int(part) for part in found.groups())
     return Trim(thresholds, bits, percent)
+
+
+def trim_or_none(name: str) -> Trim | None:
+    """The trim of this name; None when it is the name of another kind of form."""
+    try:
+        return parse_trim(name)
+    except ValueError:
+        return None
 
 
 def _trim(model: ModelProto, trim: Trim) -> bool:

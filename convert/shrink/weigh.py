@@ -1,8 +1,8 @@
 """Makes smaller forms of an export, judges them on the rows that may choose, packs and times them.
 
-A form that rounds has to stay within half of the budget here, so that other rows of the same kind most likely fit the
-whole of it: those judge it anew, and where it fails there the exact form ships. They so never choose between two forms
-that round, and what is reported of the one that ships is no best of several.
+A form that rounds has to stay within two thirds of the budget here, so that other rows of the same kind most likely fit
+the whole of it: those judge it anew, and where it fails there the exact form ships. They so never choose between two
+forms that round, and what is reported of the one that ships is no best of several.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from convert.read.source import Source
 from convert.shrink.choose import Form, choose_form, pareto, too_slow
 from convert.shrink.latency import time_calls
 from convert.shrink.plain import Plain
-from convert.shrink.search import tree_forms
+from convert.shrink.search import smallest, tree_forms
 from convert.shrink.variants import EXACT, has_trees, make, weight_forms
 from convert.wording import cause
-from edgekit import wire
+from edgekit import packing
 
 PLAIN = "plain"
-_HALF = 0.5
+_MARGIN = 2 / 3
 _FEWER_TREES_BUDGET = 0.005
 _TIMED_ROWS = 1024
 _CALIBRATION_ROWS = 512
 _CALIBRATION_BATCH = 64
-# Above this, forms that lose are not packed just for the report's plot: zstd takes seconds for each.
+# Above this, forms that cannot win are not packed just for the report's plot: zstd takes seconds for each.
 _PACK_ALL_BYTES = 1 << 20
 _MEASURED_FORMS = 4
 
@@ -110,7 +110,11 @@ def _lossy_forms(scales: Scales, progress: Progress) -> list[Form]:
     fewer = options.max_metric_drop is not None and scales.panel.target is not None
     fewer = fewer and options.max_label_change >= _FEWER_TREES_BUDGET
     trees = tree_forms(weigh, fewer=fewer) if has_trees(content) else []
-    return [_packed_if_useful(form, len(content)) for form in [*weights, *trees]]
+    forms = [*weights, *trees]
+    wanted = {form.name for form in forms if form.content}
+    if len(content) > _PACK_ALL_BYTES:
+        wanted = smallest([form.name for form in forms if form.refused is None])
+    return [_packed(form) if form.name in wanted else form for form in forms]
 
 
 def _weigh(scales: Scales, name: str) -> Form | None:
@@ -131,8 +135,8 @@ def _judged(scales: Scales, form: Form, got: Answers, got_edge: Answers) -> Form
     before, after = _quality(scales, got)
     budget, drop = scales.options.max_label_change, scales.options.metric_drop
     refused = None
-    if not within(found, _HALF * budget):
-        refused = f"{found.bad.mean():.3%} of the answers change, allowed here are {_HALF * budget:.3%}"
+    if not within(found, _MARGIN * budget):
+        refused = f"{found.bad.mean():.3%} of the answers change, allowed here are {_MARGIN * budget:.3%}"
     elif before is not None and after is not None and before - after > drop:
         refused = f"the metric falls from {before:.4f} to {after:.4f}, allowed is a drop of {drop:g}"
     elif not lossy_edge_rows_fit(scales.panel.edge, got_edge, scales.tolerance, budget):
@@ -158,17 +162,13 @@ def _quality(scales: Scales, got: Answers) -> tuple[float | None, float | None]:
 
 
 def _packed(form: Form) -> Form:
-    return replace(form, wire_bytes=len(wire.compress(form.content)[1]))
-
-
-def _packed_if_useful(form: Form, exact_bytes: int) -> Form:
-    worthwhile = form.refused is None or exact_bytes <= _PACK_ALL_BYTES
-    return _packed(form) if form.content and worthwhile else form
+    line, stored = packing.pack_entry("model", form.content)
+    return replace(form, wire_bytes=len(stored), packed=(line, stored))
 
 
 def _timed(scales: Scales, forms: Sequence[Form], plain: Plain | None) -> tuple[list[Form], float | None]:
     """The forms with their times, those too slow refused; and the plain export's time for one row."""
-    running = [form for form in forms if form.refused is None]
+    running = [form for form in forms if form.refused is None and form.packed is not None]
     contents = [form.content for form in running]
     frame = scales.panel.rows.frame.head(_TIMED_ROWS)
     feeds = [sessions.feeds(scales.exact.tensors, frame) for _ in running]
@@ -196,7 +196,7 @@ def _plain_may_win(scales: Scales, exact: Form, plain: Plain) -> bool:
 
 
 def _with_memory(scales: Scales, forms: Sequence[Form], chosen: Form) -> list[Form]:
-    """The load memory of a few forms on the front, in a fresh process each. The chosen one is measured when it ships."""
+    """The load memory of a few forms on the front, in fresh processes. The chosen one is measured when it ships."""
     front = pareto(forms) - {chosen.name, PLAIN}
     wanted = [form.name for form in forms if form.name in front][:_MEASURED_FORMS]
     inputs = sessions.feeds(scales.exact.tensors, scales.panel.rows.frame.head(1))

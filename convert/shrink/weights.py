@@ -1,7 +1,7 @@
 """Smaller weights: float32 initializers as float16 with a cast, or moved to a grid of 255 values per column.
 
-A grid weight is `float32(scale[column]) × int8`, still stored as float32 in the ONNX file, which runs as fast as before;
-the wire form stores the small integers. onnxruntime folds the cast of a constant when it loads the model.
+A grid weight is `float32(scale[column]) × int8`, still stored as float32 in the ONNX file, which runs as fast as
+before; the wire form stores the small integers. onnxruntime folds the cast of a constant when it loads the model.
 """
 
 from __future__ import annotations
