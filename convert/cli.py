@@ -104,7 +104,7 @@ def _converted(done: Conversion, written: tuple[Path, Path]) -> dict[str, Any]:
 
 
 def _converted_text(done: Conversion, written: tuple[Path, Path]) -> str:
-    from convert.pack.report import summary
+    from convert.report.words import summary
 
     pairs = [*summary(done.report), ("bundle", str(written[0])), ("report", str(written[1]))]
     return _lines(f"{done.manifest.name} {done.manifest.version}", pairs)

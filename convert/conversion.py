@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from convert.check.panel import Panel
-from convert.check.verdict import Verdict
 from convert.check.worst import worst_rows
 from convert.export.candidates import Attempt
-from convert.pack import card, report
+from convert.pack import report
 from convert.pack.record import Record
+from convert.report.documents import write_documents
+from convert.report.evidence import Evidence, examine
 from edgekit import packing
 from edgekit.bundle import SUFFIX, Bundle, parse
 from edgekit.files import TEMPORARY_PREFIX, publish_folder, remove_folder
@@ -72,8 +72,7 @@ class Outcome:
     """What a conversion has found, for its report."""
 
     attempts: list[Attempt]
-    judging: Panel
-    verdict: Verdict
+    seen: Evidence
     record: Record
     notes: tuple[str, ...]
 
@@ -82,17 +81,12 @@ def finish(content: bytes, outcome: Outcome) -> Conversion:
     """Read the bundle back as any reader would, and write up what happened."""
     bundle = parse(content)
     figures = _report(bundle, outcome)
-    written = {
-        "report.json": report.as_json(figures),
-        "report.md": report.as_markdown(figures),
-        "model_card.md": card.as_markdown(figures),
-        "measured.json": msgspec.json.encode(outcome.record, order="sorted") + b"\n",
-    }
-    return Conversion(bundle.manifest, content, figures, written)
+    record = msgspec.json.encode(outcome.record, order="sorted") + b"\n"
+    return Conversion(bundle.manifest, content, figures, write_documents(figures) | {"measured.json": record})
 
 
 def _report(bundle: Bundle, outcome: Outcome) -> report.Report:
-    verdict, panel = outcome.verdict, outcome.judging
+    verdict, panel = outcome.seen.verdict, outcome.seen.panel
     return report.Report(
         schema=report.SCHEMA,
         bundle_sha256=bundle.sha256,
@@ -107,4 +101,6 @@ def _report(bundle: Bundle, outcome: Outcome) -> report.Report:
         worst=worst_rows(panel.rows, verdict.got, verdict.reported.bad),
         worst_edge=worst_rows(panel.edge.trial, verdict.got_edge, verdict.edge.bad, panel.edge.rows.labels),
         edge_kinds=[report.EdgeKind(**line) for line in panel.edge.by_kind(verdict.edge)],
+        edge=report.disagreement(verdict.edge.counted),
+        details=examine(outcome.seen),
     )

@@ -31,6 +31,7 @@ from convert.read.columns import Column, describe
 from convert.read.model import read_model
 from convert.read.rows import Rows, read_rows
 from convert.read.source import Source, fit_rows, understand
+from convert.report.evidence import Evidence
 from convert.shrink.ship import Choice, choose_again, choose_form
 from edgekit import golden as documents
 from edgekit import packing
@@ -76,7 +77,8 @@ def convert(model: Any, data: pd.DataFrame | Path | str, options: Options, progr
     record = record or make_record(_measure(case, verdict), choice, verdict.candidate.name, remarks)
     progress(Step(Stage.PACK))
     manifest = make_manifest(_findings(case, verdict, options, contents, record.measured()))
-    outcome = Outcome(attempts, case.judging, verdict, record, (*case.notes, *record.remarks))
+    seen = Evidence(case.source, case.rows, case.columns, case.judging, verdict, options.metric_drop)
+    outcome = Outcome(attempts, seen, record, (*case.notes, *record.remarks))
     return finish(packing.build(manifest, contents), outcome)
 
 

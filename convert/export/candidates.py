@@ -19,6 +19,7 @@ from convert.check.edge_trial import EdgeAgreement
 from convert.check.panel import Panel
 from convert.check.parity import Agreement, Answers, compare
 from convert.export import graph
+from convert.export.naming import name_inputs
 from convert.export.plans import Plan, converters_for, estimator_for, initial_types, plans_for, tensors_for
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
@@ -126,7 +127,9 @@ def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.Da
 def write_model(source: Source, plan: Plan, columns: tuple[Column, ...]) -> ModelProto:
     """The graph as the exporters write it under this plan. Raises NotExportable."""
     own = converters_for(plan, source, columns)
-    model = export(estimator_for(plan, source.estimator), initial_types(tensors_for(plan, columns)), own)
+    tensors = tensors_for(plan, columns)
+    model = export(estimator_for(plan, source.estimator), initial_types(tensors), own)
+    name_inputs(model, tensors)
     if own is not None:
         lift(model)
     return model

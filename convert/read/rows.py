@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 
+from convert.read.given import Given, as_frame, as_target, complete, is_path
 from convert.wording import cause
 from edgekit.errors import ModelFault, UsageFault
 
@@ -37,11 +38,21 @@ class Rows:
     digest: str | None = None
 
 
-def read_rows(data: pd.DataFrame | Path | str, target: str | None) -> Rows:
-    """The rows behind a path or a DataFrame. Raises UsageFault or ModelFault."""
-    if isinstance(data, pd.DataFrame):
-        return _checked(Rows(data.reset_index(drop=True), None, _has_names(data), "the DataFrame"), target)
-    path = Path(data)
+def read_rows(data: Given | pd.DataFrame | Path | str, target: str | None) -> Rows:
+    """The rows that were given, or that lie behind a path. Raises UsageFault or ModelFault."""
+    given = data if isinstance(data, Given) else Given(data)
+    rows = _from_file(Path(given.x)) if is_path(given.x) else _from_memory(given.x)
+    checked = _checked(rows, target)
+    answers = as_target(given.y, len(checked.frame), target)
+    return checked if answers is None else replace(checked, target=answers)
+
+
+def _from_memory(x: Any) -> Rows:
+    frame, origin = as_frame(x)
+    return Rows(frame, None, _has_names(frame), origin)
+
+
+def _from_file(path: Path) -> Rows:
     reader = _READERS.get(path.suffix.lower().removesuffix(".gz") or _inner_suffix(path))
     if reader is None:
         raise UsageFault(f"rows {path} are of an unknown kind: give .csv, .csv.gz, .parquet, .npy or .npz")
@@ -52,7 +63,7 @@ def read_rows(data: pd.DataFrame | Path | str, target: str | None) -> Rows:
     frame, named = _read(reader, path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _checked(Rows(frame, None, named, str(path), digest), target)
+    return Rows(frame, None, named, str(path), digest)
 
 
 def _inner_suffix(path: Path) -> str:
@@ -144,13 +155,7 @@ def _target(frame: pd.DataFrame, target: str, origin: str) -> pd.Series:
     if target not in frame.columns:
         columns = ", ".join(str(name) for name in frame.columns[:12])
         raise UsageFault(f"target {target!r} is no column of {origin}: it has {columns}", reason="target_missing")
-    answers = frame[target]
-    if answers.isna().any():
-        raise ModelFault(
-            f"target {target!r} of {origin} has {int(answers.isna().sum())} missing values: drop those rows",
-            reason="target_incomplete",
-        )
-    return answers
+    return complete(frame[target], f"target {target!r} of {origin}")
 
 
 def plain_columns(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
