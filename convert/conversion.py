@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import msgspec
@@ -14,17 +15,23 @@ from convert.check.worst import worst_rows
 from convert.export.candidates import Attempt
 from convert.pack import report
 from convert.pack.record import Record
+from convert.report import words
 from convert.report.documents import write_documents
 from convert.report.evidence import Evidence, examine
 from edgekit import packing
 from edgekit.bundle import SUFFIX, Bundle, parse
+from edgekit.console import size
 from edgekit.files import TEMPORARY_PREFIX, publish_folder, remove_folder
 from edgekit.manifest import Manifest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
-    """`content`: the bundle's bytes; `report`: its figures; `documents`: the report folder's files by name."""
+    """A model that converted, and agreed with its source. Made by `convert.convert`.
+
+    `manifest`: what the bundle says of itself; `content`: the bundle's bytes; `report`: all figures; `documents`: the
+    report folder's files by name.
+    """
 
     manifest: Manifest
     content: bytes
@@ -45,6 +52,17 @@ class Conversion:
     def report_name(self) -> str:
         """What the report folder is called by default: `name-1.4.0.report`."""
         return f"{self.manifest.name}-{self.manifest.version}.report"
+
+    def __repr__(self) -> str:
+        """What it is in one line."""
+        found = words.changed(self.report.reported, self.manifest.task)
+        return f"<Conversion {self.manifest.name} {self.manifest.version}: {found}, {size(len(self.content))}>"
+
+    def _repr_html_(self) -> str:
+        """The figures as a small table, for notebooks."""
+        rows = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in words.summary(self.report))
+        name = escape(f"{self.manifest.name} {self.manifest.version}")
+        return f"<table><caption>{name}</caption><tbody>{''.join(rows)}</tbody></table>"
 
     def save(self, path: Path | str) -> Path:
         """Write the bundle: wholly or not at all. Raises OSError."""

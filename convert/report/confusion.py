@@ -7,22 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.check.classes import Index
 from convert.report.details import Confusion
 
 MAX_CLASSES = 12
-Index = NDArray[np.intp]
-
-
-def class_places(labels: NDArray[Any], classes: tuple[Any, ...]) -> Index:
-    """The position of each label [rows] in `classes`, -1 for what is none. A class 1 may come as 1.0 or True."""
-    try:
-        known, given = np.asarray(classes, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    except (TypeError, ValueError):
-        known, given = np.asarray([str(value) for value in classes]), labels.astype(str)
-    order = np.argsort(known, kind="stable")
-    found = np.searchsorted(known, given, sorter=order)
-    places = order[np.minimum(found, len(known) - 1)]
-    return np.where(known[places] == given, places, -1)
 
 
 def confuse(truth: Index | None, before: Index, after: Index, classes: tuple[Any, ...]) -> Confusion:
