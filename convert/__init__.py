@@ -73,6 +73,7 @@ def convert(
     'iris-1.0.0.edgekit'
     """
     from convert import pipeline
+    from convert.progress import quiet
     from convert.read.given import Given
 
-    return pipeline.convert(model, Given(X, y), Options(**options))
+    return pipeline.convert(model, Given(X, y), Options(**options), progress or quiet)

@@ -21,8 +21,9 @@ from convert.report.evidence import Evidence, examine
 from edgekit import packing
 from edgekit.bundle import SUFFIX, Bundle, parse
 from edgekit.console import size
+from edgekit.errors import BundleError, ModelFault
 from edgekit.files import TEMPORARY_PREFIX, publish_folder, remove_folder
-from edgekit.manifest import Manifest
+from edgekit.manifest import MAX_MANIFEST_BYTES, Manifest
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,8 +97,8 @@ class Outcome:
 
 
 def finish(content: bytes, outcome: Outcome) -> Conversion:
-    """Read the bundle back as any reader would, and write up what happened."""
-    bundle = parse(content)
+    """Read the bundle back as any reader would, and write up what happened. Raises ModelFault."""
+    bundle = _read_back(content)
     figures = _report(bundle, outcome)
     record = msgspec.json.encode(outcome.record, order="sorted") + b"\n"
     return Conversion(bundle.manifest, content, figures, write_documents(figures) | {"measured.json": record})
@@ -122,3 +123,16 @@ def _report(bundle: Bundle, outcome: Outcome) -> report.Report:
         edge=report.disagreement(verdict.edge.counted),
         details=examine(outcome.seen),
     )
+
+
+def _read_back(content: bytes) -> Bundle:
+    try:
+        return parse(content)
+    except BundleError as error:
+        if error.reason != "manifest_too_large":
+            raise
+        raise ModelFault(
+            f"the names, ranges and categories of the features take more than the {MAX_MANIFEST_BYTES >> 20} MiB that a "
+            "bundle's manifest may have: shorten the feature names, or train with fewer features",
+            reason="manifest_too_large",
+        ) from error

@@ -34,10 +34,11 @@ def name_inputs(model: ModelProto, tensors: Sequence[Tensor]) -> None:
     if len(model.graph.input) != len(tensors):
         raise ValueError(f"the graph has {len(model.graph.input)} inputs, expected {len(tensors)}")
     renamed = {line.name: tensor.name for line, tensor in zip(model.graph.input, tensors, strict=True)}
-    inside = {name for node in model.graph.node for name in node.output} | {line.name for line in model.graph.initializer}
-    if inside & set(renamed.values()):
-        raise ValueError(f"the graph has an inner {min(inside & set(renamed.values()))!r}, as an input is called")
-    for line in model.graph.input:
-        line.name = renamed[line.name]
+    inner = {name for node in model.graph.node for name in node.output} | {line.name for line in model.graph.initializer}
+    # skl2onnx gives way itself where an output is called as an input is: it changes the input's name.
+    renamed |= {name: f"{name}_inner" for name in inner & set(renamed.values())}
+    for line in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        line.name = renamed.get(line.name, line.name)
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]

@@ -23,6 +23,12 @@ class Given:
 def as_frame(x: Any) -> tuple[pd.DataFrame, str]:
     """X as a DataFrame, and what to call it in a sentence. Raises UsageFault for what is no table."""
     if isinstance(x, pd.DataFrame):
+        if x.columns.nlevels > 1:
+            raise UsageFault(
+                f"X has columns of {x.columns.nlevels} levels, and a feature has one name: flatten them, for example by "
+                "X.columns = X.columns.map('_'.join)",
+                reason="rows_kind",
+            )
         return x.reset_index(drop=True), "the DataFrame"
     if isinstance(x, pd.Series):
         return x.reset_index(drop=True).to_frame(x.name if x.name is not None else "x0"), "the Series"

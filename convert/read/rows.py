@@ -22,6 +22,7 @@ from convert.wording import cause
 from edgekit.errors import ModelFault, UsageFault
 
 MAX_ROWS_BYTES = 4 << 30
+_EXACT = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,19 @@ def _refuse_duplicates(names: list[str], origin: str) -> None:
         )
 
 
+def _refuse_names(names: list[str], origin: str) -> None:
+    _refuse_duplicates(names, origin)
+    if "" in names:
+        raise ModelFault(
+            f"column {names.index('') + 1} of {origin} has an empty name, under which no device can send it: name it, "
+            "and train the model with that name",
+            reason="column_name",
+        )
+
+
 def _checked(rows: Rows, target: str | None) -> Rows:
     frame = rows.frame if rows.named else rows.frame.rename(columns=_invented_name)
-    _refuse_duplicates([str(name) for name in frame.columns], rows.origin)
+    _refuse_names([str(name) for name in frame.columns], rows.origin)
     if len(frame) == 0:
         raise ModelFault(f"{rows.origin} has no rows: give rows like those the model was trained on", reason="no_rows")
     answers = None
@@ -166,10 +177,14 @@ def plain_columns(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
 def _plain(column: pd.Series, origin: str) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
+    if pd.api.types.is_object_dtype(column.dtype):
+        column = _inferred(column)
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
         return column.astype(bool)
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
-        return _finite(_plain_number(column), origin)
+        return _finite(_exact(_plain_number(column), origin), origin)
     if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
         return _plain_text(column, origin)
     raise ModelFault(
@@ -179,10 +194,32 @@ def _plain(column: pd.Series, origin: str) -> pd.Series:
     )
 
 
+def _inferred(column: pd.Series) -> pd.Series:
+    """A column of Python objects as what it holds, where that is numbers or booleans alone."""
+    held = pd.api.types.infer_dtype(column, skipna=True)
+    if held == "boolean" and not column.isna().any():
+        return column.astype(bool)
+    return column.astype("float64") if held in ("boolean", "floating", "integer", "mixed-integer-float") else column
+
+
 def _plain_number(column: pd.Series) -> pd.Series:
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":
+    known = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu" and column.dtype.itemsize <= 8
+    return column if known else column.astype("float64")
+
+
+def _exact(column: pd.Series, origin: str) -> pd.Series:
+    """Whole numbers must survive as float64: rounded on the way, two identifiers would become one unnoticed."""
+    if column.dtype.kind not in "iu" or column.dtype.itemsize < 8:
         return column
-    return column.astype("float64")
+    numbers = column.to_numpy()
+    beyond = (numbers > _EXACT) if column.dtype.kind == "u" else (numbers > _EXACT) | (numbers < -_EXACT)
+    if beyond.any():
+        raise ModelFault(
+            f"column {column.name!r} of {origin} has whole numbers beyond 2^53 (first in row {int(beyond.argmax())}), "
+            "which neither JSON nor float64 carries exactly: make an identifier a text; give a time or a count as float64",
+            reason="integers_too_large",
+        )
+    return column
 
 
 def _finite(column: pd.Series, origin: str) -> pd.Series:
@@ -198,10 +235,11 @@ def _finite(column: pd.Series, origin: str) -> pd.Series:
 
 def _plain_text(column: pd.Series, origin: str) -> pd.Series:
     plain = column.astype(object).where(column.notna(), np.nan)
-    odd = next((value for value in plain[column.notna()] if not isinstance(value, str)), None)
-    if odd is not None:
+    others = sorted({type(value).__name__ for value in plain[column.notna()] if not isinstance(value, str)})
+    if others:
+        beside = "text beside " if any(isinstance(value, str) for value in plain) else ""
         raise ModelFault(
-            f"column {column.name!r} of {origin} mixes kinds (it holds a {type(odd).__name__}): "
+            f"column {column.name!r} of {origin} holds {beside}values of type {', '.join(others[:3])}: "
             "make it all numbers, all booleans or all text",
             reason="column_type",
         )

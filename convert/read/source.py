@@ -19,7 +19,7 @@ from convert.read.model import LoadedModel
 from convert.read.rows import Rows, plain_columns
 from convert.wording import cause
 from edgekit.errors import ModelFault
-from edgekit.manifest import OutputRole, Task
+from edgekit.manifest import MAX_FEATURES, OutputRole, Task
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,11 @@ def _classes(estimator: Any, origin: str) -> tuple[Any, ...]:
             f"{origin} does not tell the classes of its targets: train and convert one model for each target",
             reason="several_targets",
         )
+    if len(classes) < 2:
+        raise ModelFault(
+            f"{origin} knows one class only ({classes[0]!s}) and always answers that: train it on rows of at least two",
+            reason="one_class",
+        )
     return targets_of.plain_classes(classes)
 
 
@@ -147,6 +152,12 @@ def _role(estimator: Any, task: Task) -> OutputRole | None:
 def fit_rows(source: Source, rows: Rows) -> tuple[Rows, tuple[str, ...]]:
     """The rows with just the model's features in its order, as plain columns; and remarks. Raises ModelFault."""
     chosen, notes = _choose_by_name(source, rows) if source.by_name else (_choose_by_position(source, rows), ())
+    if chosen.shape[1] > MAX_FEATURES:
+        raise ModelFault(
+            f"the model takes {chosen.shape[1]:,} features, and a bundle holds at most {MAX_FEATURES:,}: "
+            "select features and train it with those",
+            reason="too_many_features",
+        )
     frame = plain_columns(chosen, rows.origin)
     fitted = Rows(frame, rows.target, rows.named, rows.origin, rows.digest)
     _try_first_row(source, fitted)
