@@ -61,7 +61,9 @@ class Conversion:
 
     def _repr_html_(self) -> str:
         """The figures as a small table, for notebooks."""
-        rows = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in words.summary(self.report))
+        rows = (
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in words.summary(self.report)
+        )
         name = escape(f"{self.manifest.name} {self.manifest.version}")
         return f"<table><caption>{name}</caption><tbody>{''.join(rows)}</tbody></table>"
 
@@ -72,18 +74,22 @@ class Conversion:
 
     def save_report(self, folder: Path | str) -> Path:
         """Write the report folder, in place of an older one: wholly or not at all. Raises OSError."""
-        target = Path(folder)
-        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
-        try:
-            temporary.chmod(0o755)
-            for name, content in self.documents.items():
-                (temporary / name).write_bytes(content)
-            remove_folder(target)
-            publish_folder(temporary, target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        return target
+        return write_folder(Path(folder), self.documents)
+
+
+def write_folder(target: Path, documents: Mapping[str, bytes]) -> Path:
+    """Write these files into a folder, in place of an older one: wholly or not at all. Raises OSError."""
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
+    try:
+        temporary.chmod(0o755)
+        for name, content in documents.items():
+            (temporary / name).write_bytes(content)
+        remove_folder(target)
+        publish_folder(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return target
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def _read_back(content: bytes) -> Bundle:
         if error.reason != "manifest_too_large":
             raise
         raise ModelFault(
-            f"the names, ranges and categories of the features take more than the {MAX_MANIFEST_BYTES >> 20} MiB that a "
-            "bundle's manifest may have: shorten the feature names, or train with fewer features",
+            f"the names, ranges and categories of the features take more than the {MAX_MANIFEST_BYTES >> 20} MiB that "
+            "a bundle's manifest may have: shorten the feature names, or train with fewer features",
             reason="manifest_too_large",
         ) from error

@@ -34,7 +34,9 @@ def name_inputs(model: ModelProto, tensors: Sequence[Tensor]) -> None:
     if len(model.graph.input) != len(tensors):
         raise ValueError(f"the graph has {len(model.graph.input)} inputs, expected {len(tensors)}")
     renamed = {line.name: tensor.name for line, tensor in zip(model.graph.input, tensors, strict=True)}
-    inner = {name for node in model.graph.node for name in node.output} | {line.name for line in model.graph.initializer}
+    inner = {name for node in model.graph.node for name in node.output} | {
+        line.name for line in model.graph.initializer
+    }
     # skl2onnx gives way itself where an output is called as an input is: it changes the input's name.
     renamed |= {name: f"{name}_inner" for name in inner & set(renamed.values())}
     for line in (*model.graph.input, *model.graph.output, *model.graph.initializer):

@@ -25,7 +25,7 @@ def as_frame(x: Any) -> tuple[pd.DataFrame, str]:
     if isinstance(x, pd.DataFrame):
         if x.columns.nlevels > 1:
             raise UsageFault(
-                f"X has columns of {x.columns.nlevels} levels, and a feature has one name: flatten them, for example by "
+                f"X has columns of {x.columns.nlevels} levels, and a feature has one name: flatten them, such as by "
                 "X.columns = X.columns.map('_'.join)",
                 reason="rows_kind",
             )

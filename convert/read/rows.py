@@ -215,8 +215,8 @@ def _exact(column: pd.Series, origin: str) -> pd.Series:
     beyond = (numbers > _EXACT) if column.dtype.kind == "u" else (numbers > _EXACT) | (numbers < -_EXACT)
     if beyond.any():
         raise ModelFault(
-            f"column {column.name!r} of {origin} has whole numbers beyond 2^53 (first in row {int(beyond.argmax())}), "
-            "which neither JSON nor float64 carries exactly: make an identifier a text; give a time or a count as float64",
+            f"column {column.name!r} of {origin} has whole numbers beyond 2^53 (first in row {int(beyond.argmax())}), which "
+            "neither JSON nor float64 carries exactly: make an identifier a text, give a time or a count as float64",
             reason="integers_too_large",
         )
     return column

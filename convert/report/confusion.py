@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convert.check.classes import Index
 from convert.report.details import Confusion
@@ -21,14 +20,13 @@ def confuse(truth: Index | None, before: Index, after: Index, classes: tuple[Any
     names = [str(value) for value in classes]
     rows = before if truth is None else truth
     kept, others = _most_frequent(rows, len(names))
-    shown = Confusion(
+    return Confusion(
         with_target=truth is not None,
         classes=[names[i] for i in kept] + ([f"{others} others"] if others else []),
         before=None if truth is None else _matrix(truth, before, kept, others),
         after=_matrix(rows, after, kept, others),
         others=others,
     )
-    return shown
 
 
 def _most_frequent(rows: Index, count: int) -> tuple[list[int], int]:

@@ -51,7 +51,9 @@ def examine(seen: Evidence) -> Details:
 
 def _steps(estimator: Any) -> list[StepLine]:
     named = getattr(estimator, "steps", [("", estimator)])
-    return [StepLine(name=str(name), kind=step if isinstance(step, str) else type(step).__name__) for name, step in named]
+    return [
+        StepLine(name=str(name), kind=step if isinstance(step, str) else type(step).__name__) for name, step in named
+    ]
 
 
 def _calibration(seen: Evidence) -> Calibration | None:

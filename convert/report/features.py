@@ -22,9 +22,7 @@ def _line(column: Column, values: pd.Series) -> FeatureLine:
     if column.kind in ("string", "bool"):
         counts = sorted(present.value_counts().items(), key=lambda item: (-item[1], str(item[0])))
         top = [(str(value), int(count)) for value, count in counts[:_TOP_VALUES]]
-        return FeatureLine(
-            name=column.name, kind=column.kind, missing=missing, distinct=len(counts), categories=top
-        )
+        return FeatureLine(name=column.name, kind=column.kind, missing=missing, distinct=len(counts), categories=top)
     return FeatureLine(
         name=column.name,
         kind=column.kind,

@@ -43,7 +43,7 @@ def as_markdown(report: Report) -> bytes:
     return ("\n".join(lines).rstrip() + "\n").encode()
 
 
-def _sign(holds: bool) -> str:  # noqa: FBT001 - one value in, one out
+def _sign(holds: bool) -> str:
     return "✓" if holds else "✗"
 
 

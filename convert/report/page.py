@@ -88,7 +88,11 @@ def _environment() -> Environment:
 def _tiles(report: Report) -> list[Tile]:
     manifest, measured, plain = report.manifest, report.manifest.measured, report.plain
     wire = manifest.file("model").bytes
-    against = f"{wire / plain.zstd_bytes:.2f} × the plain export with zstd" if plain and plain.zstd_bytes else f"{wire:,} bytes of model"
+    against = (
+        f"{wire / plain.zstd_bytes:.2f} × the plain export with zstd"
+        if plain and plain.zstd_bytes
+        else f"{wire:,} bytes of model"
+    )
     latency = f"99 % within {words.microseconds(measured.p99_us)}"
     found = report.reported
     changed = found.rows_off if manifest.task in ("regression", "transformation") else found.label_changes
@@ -120,7 +124,9 @@ def _sizes(report: Report) -> list[SizeBar]:
 
 def _matrices(found: Confusion) -> list[tuple[str, list[tuple[str, list[tuple[int, float, bool]]]]]]:
     """Each matrix with its title; rows with their class; cells as count, share of the row, and whether it is right."""
-    titles = ("Before: the source model", "After: the converted model") if found.before else ("Source against converted",)
+    titles = (
+        ("Before: the source model", "After: the converted model") if found.before else ("Source against converted",)
+    )
     matrices = [found.before, found.after] if found.before else [found.after]
     return [
         (title, [(name, _cells(row, i)) for i, (name, row) in enumerate(zip(found.classes, matrix or [], strict=True))])

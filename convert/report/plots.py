@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convert.pack.report import VariantLine
 from convert.report.details import Calibration, Reliability, Residuals
@@ -13,7 +13,7 @@ from convert.report.words import bytes_of, microseconds, number, share
 # A plot is drawn 380 units wide and shown 320 to 520 pixels wide, so that its text stays legible on a telephone.
 WIDTH, HEIGHT = 380.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 366.0, 12.0, 222.0
-_MARK, _MARK_SMALLEST, _MARK_LARGEST = 9.0, 7.0, 16.0
+_MARK, _MARK_SMALLEST, _MARK_LARGEST = 8.0, 7.0, 12.0
 _SMALLEST_SHARE = 1e-4
 _UNITS = ((1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
 
@@ -89,8 +89,7 @@ def pareto(variants: list[VariantLine], budget: float) -> Plot:
         x_ticks=x_ticks,
         y_ticks=[Tick(y(value * unit), f"{value:g} {unit_name}") for value in steps],
         lines=[Line(_points([(x(budget), TOP), (x(budget), BOTTOM)]), "limit")],
-        # Large marks first: what lies behind still shows.
-        marks=sorted((_variant_mark(i, line, x, y, slowest) for i, line in shown), key=lambda mark: -mark.r),
+        marks=_side_by_side([_variant_mark(i, line, x, y, slowest) for i, line in shown]),
     )
 
 
@@ -103,16 +102,27 @@ def _variant_mark(i: int, line: VariantLine, x: Scale, y: Scale, slowest: float)
     return Mark(x(line.label_change or 0.0), y(line.wire_bytes or 0), max(radius, _MARK_SMALLEST), str(i), said, kind)
 
 
+def _side_by_side(marks: list[Mark]) -> list[Mark]:
+    """Marks that would hide one another move to the right: where nothing changes, the size alone tells them apart."""
+    placed: list[Mark] = []
+    for mark in marks:
+        at = mark.x
+        while at < RIGHT and any(math.hypot(at - other.x, mark.y - other.y) < mark.r + other.r for other in placed):
+            at += 4.0
+        placed.append(replace(mark, x=round(at, 2)))
+    return placed
+
+
 def _share_axis(largest: float) -> tuple[Scale, list[Tick]]:
     """None at the left, then a logarithmic axis: what matters lies between one row in ten thousand and a half."""
     decades = [_SMALLEST_SHARE * 10**i for i in range(5)]
     highest = min(1.0, next((value for value in decades if value >= largest), 1.0))
     decades = [value for value in decades if value <= highest] + ([1.0] if highest == 1.0 else [])
-    start = LEFT + 0.2 * (RIGHT - LEFT)
+    start = LEFT + 0.3 * (RIGHT - LEFT)
     span = _scale(math.log10(decades[0]), math.log10(max(highest, decades[0] * 10)), start, RIGHT - 14)
 
     def place(value: float) -> float:
-        return LEFT + 20 if value <= 0 else span(math.log10(max(value, _SMALLEST_SHARE)))
+        return LEFT + 14 if value <= 0 else span(math.log10(max(value, _SMALLEST_SHARE)))
 
     return place, [Tick(place(0), "none"), *(Tick(place(value), share(value)) for value in decades)]
 
@@ -150,7 +160,9 @@ def _curve(curve: Reliability, x: Scale, y: Scale, kind: str) -> Line:
 def _dots(curve: Reliability, x: Scale, y: Scale, kind: str) -> list[Mark]:
     radius = 5.5 if kind == "before" else 3.0
     return [
-        Mark(x(predicted), y(observed), radius, "", f"{kind}: {predicted:.3f} predicted, {observed:.3f} came true", kind)
+        Mark(
+            x(predicted), y(observed), radius, "", f"{kind}: {predicted:.3f} predicted, {observed:.3f} came true", kind
+        )
         for predicted, observed, _ in _known(curve)
     ]
 

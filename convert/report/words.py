@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Sequence
 
 from convert.pack.report import Disagreement, PlanOutcome, Report
 from edgekit.console import size
@@ -135,7 +136,7 @@ def prose(text: str) -> str:
     return escaped.replace("@", "@\N{WORD JOINER}")
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Lines of a Markdown table. Cells come escaped."""
     lines = [head, ("---",) * len(head), *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
