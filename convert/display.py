@@ -119,7 +119,7 @@ def _speaks_unicode(stream: TextIO) -> bool:
 
 
 def for_terminal(*, as_json: bool) -> Display:
-    """The display of a command: on standard error, if that is a terminal that can be redrawn, and JSON was not asked."""
+    """The display of a command: on standard error, if that is a terminal that can redraw, and JSON was not asked."""
     able = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     shown = able and not as_json
     return Display(sys.stderr, shown=shown, columns=lambda: shutil.get_terminal_size().columns, clock=time.monotonic)

@@ -7,8 +7,9 @@ column names get the names `x0`, `x1`, …
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def _inner_suffix(path: Path) -> str:
 def _read(reader: Callable[[Path], tuple[pd.DataFrame, bool]], path: Path) -> tuple[pd.DataFrame, bool]:
     try:
         return reader(path)
-    except (OSError, ValueError, EOFError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+    except UnicodeDecodeError as error:
+        raise ModelFault(f"rows {path} are no UTF-8 text: save the file as UTF-8", reason="rows_unreadable") from error
+    except (OSError, ValueError, EOFError, csv.Error, pyarrow.ArrowException) as error:
         raise ModelFault(
             f"rows {path} cannot be read ({cause(error)}): check the file",
             reason="rows_unreadable",
@@ -83,8 +86,20 @@ def _read(reader: Callable[[Path], tuple[pd.DataFrame, bool]], path: Path) -> tu
 
 def _read_csv(path: Path) -> tuple[pd.DataFrame, bool]:
     head = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
-    _refuse_duplicates([str(name) for name in head.iloc[0]], str(path))
+    names = [str(name) for name in head.iloc[0]]
+    _refuse_duplicates(names, str(path))
+    _refuse_other_delimiter(names, path)
     return pd.read_csv(path), True
+
+
+def _refuse_other_delimiter(names: list[str], path: Path) -> None:
+    delimiter = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+    if delimiter is not None:
+        raise ModelFault(
+            f"rows {path} seem to be separated by {delimiter!r}: save the file with commas, or read it in Python by "
+            f"pandas.read_csv(…, sep={delimiter!r}) and give the DataFrame",
+            reason="rows_delimiter",
+        )
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, bool]:
@@ -164,9 +179,23 @@ def _invented_name(name: Any) -> str:
 
 def _target(frame: pd.DataFrame, target: str, origin: str) -> pd.Series:
     if target not in frame.columns:
-        columns = ", ".join(str(name) for name in frame.columns[:12])
-        raise UsageFault(f"target {target!r} is no column of {origin}: it has {columns}", reason="target_missing")
+        raise UsageFault(
+            f"target {target!r} is no column of {origin}{meant(target, frame.columns)}: it has {some(frame.columns)}",
+            reason="target_missing",
+        )
     return complete(frame[target], f"target {target!r} of {origin}")
+
+
+def some(names: Iterable[Any]) -> str:
+    """The first dozen of these names."""
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:12]) + (", …" if len(listed) > 12 else "")
+
+
+def meant(name: str, names: Iterable[Any]) -> str:
+    """The name that was probably meant, in words; nothing when none is close."""
+    close = difflib.get_close_matches(name, [str(known) for known in names], 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def plain_columns(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
@@ -203,8 +232,10 @@ def _inferred(column: pd.Series) -> pd.Series:
 
 
 def _plain_number(column: pd.Series) -> pd.Series:
-    known = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu" and column.dtype.itemsize <= 8
-    return column if known else column.astype("float64")
+    known = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu"
+    if known and column.dtype == np.float16:
+        return column.astype("float32")  # exact, and its neighbours and extremes can be tried
+    return column if known and column.dtype.itemsize <= 8 else column.astype("float64")
 
 
 def _exact(column: pd.Series, origin: str) -> pd.Series:
@@ -215,8 +246,8 @@ def _exact(column: pd.Series, origin: str) -> pd.Series:
     beyond = (numbers > _EXACT) if column.dtype.kind == "u" else (numbers > _EXACT) | (numbers < -_EXACT)
     if beyond.any():
         raise ModelFault(
-            f"column {column.name!r} of {origin} has whole numbers beyond 2^53 (first in row {int(beyond.argmax())}), which "
-            "neither JSON nor float64 carries exactly: make an identifier a text, give a time or a count as float64",
+            f"column {column.name!r} of {origin} has whole numbers beyond 2^53 (first in row {int(beyond.argmax())}), "
+            "which neither JSON nor float64 carries exactly: make an identifier a text, a time or a count float64",
             reason="integers_too_large",
         )
     return column

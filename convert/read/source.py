@@ -16,7 +16,7 @@ from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 from convert.check.parity import Answers, Number
 from convert.read import targets as targets_of
 from convert.read.model import LoadedModel
-from convert.read.rows import Rows, plain_columns
+from convert.read.rows import Rows, meant, plain_columns, some
 from convert.wording import cause
 from edgekit.errors import ModelFault
 from edgekit.manifest import MAX_FEATURES, OutputRole, Task
@@ -172,28 +172,24 @@ def _choose_by_name(source: Source, rows: Rows) -> tuple[pd.DataFrame, tuple[str
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise ModelFault(
-            f"{rows.origin} lacks {len(missing)} of the model's {len(wanted)} features, such as {missing[0]!r}: "
-            f"it has {_some(frame.columns)}",
+            f"{rows.origin} lacks {len(missing)} of the model's {len(wanted)} features, such as {missing[0]!r}"
+            f"{meant(missing[0], (name for name in frame.columns if name not in wanted))}: "
+            f"it has {some(frame.columns)}",
             reason="columns_missing",
         )
     extra = [str(name) for name in frame.columns if name not in wanted]
-    return frame[wanted], (f"columns not used by the model: {_some(extra)}",) if extra else ()
+    return frame[wanted], (f"columns not used by the model: {some(extra)}",) if extra else ()
 
 
 def _choose_by_position(source: Source, rows: Rows) -> pd.DataFrame:
     expected = 1 if source.text else getattr(source.estimator, "n_features_in_", rows.frame.shape[1])
     if rows.frame.shape[1] != expected:
         raise ModelFault(
-            f"{rows.origin} has {rows.frame.shape[1]} feature columns ({_some(rows.frame.columns)}) and the model "
+            f"{rows.origin} has {rows.frame.shape[1]} feature columns ({some(rows.frame.columns)}) and the model "
             f"takes {expected}: drop the others, or name the target column with --target",
             reason="columns_wrong",
         )
     return rows.frame
-
-
-def _some(names: Any) -> str:
-    shown = ", ".join(str(name) for name in list(names)[:12])
-    return shown + (", …" if len(names) > 12 else "")
 
 
 def _try_first_row(source: Source, rows: Rows) -> None:

@@ -58,7 +58,7 @@ def _steps(estimator: Any) -> list[StepLine]:
 
 def _calibration(seen: Evidence) -> Calibration | None:
     before, after, target = seen.panel.rows.expected.numbers, seen.verdict.got.numbers, seen.panel.target
-    if target is None or seen.source.role != "probabilities" or before is None or after is None:
+    if target is None or seen.source.targets or seen.source.role != "probabilities" or before is None or after is None:
         return None
     if before.shape != after.shape or before.shape[1] != len(seen.source.classes):
         return None
@@ -68,7 +68,7 @@ def _calibration(seen: Evidence) -> Calibration | None:
 
 def _confusion(seen: Evidence) -> Confusion | None:
     before, after, target = seen.panel.rows.expected.label, seen.verdict.got.label, seen.panel.target
-    if before is None or after is None:
+    if before is None or after is None or seen.source.targets:
         return None
     classes = seen.source.classes or tuple(np.unique(before).tolist())
     truth = class_places(target, classes) if target is not None and seen.source.classes else None
