@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from convert.read.given import Given
 from convert.read.rows import read_rows
 from edgekit.bundle import load
 from edgekit.errors import EdgekitError, ModelFault, UsageFault
+from tests.docs.pages import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +125,10 @@ def test_a_wrong_call_is_refused_in_a_sentence(fault: str, model: LogisticRegres
         convert(model, x, y, **options)
     assert type(raised.value) is error
     assert "\n" not in raised.value.message
+
+
+def test_the_example_in_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "converting.md").read_text(), re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/converting.md", "exec"), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"iris-1.0.0.edgekit", "iris-1.0.0.report"}
