@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit import console, extras
-from edgekit.errors import UsageFault
+from edgekit.errors import JudgedBad, UsageFault
 
 if TYPE_CHECKING:
     from convert.conversion import Conversion
     from edgekit.manifest import Manifest
 
 _FILE = click.Path(path_type=Path)
+_OBJECTIVES = click.Choice(["size", "latency", "balanced"])
 
 
 @click.command()
@@ -30,95 +33,59 @@ _FILE = click.Path(path_type=Path)
     type=float,
     default=0.001,
     show_default=True,
-    help="Share of answers that may change; 0 allows only exact forms.",
+    help="Share of answers that may change; 0: none.",
 )
 @click.option(
     "--max-drift",
     type=float,
     default=0.02,
     show_default=True,
-    help="Of a form that rounds: how far a probability may move before its row counts as changed, or a predicted value "
-    "in standard deviations of the model's answers.",
+    help="How far a rounded form's numbers may move: a probability by this, a value by this share of its spread.",
 )
 @click.option(
     "--max-metric-drop",
     type=float,
-    help="How far accuracy or R² may fall. Forms with fewer trees are weighed only if this is given.  [default: 0.005]",
+    show_default="0.005",
+    help="How far accuracy or R² may fall; when given, forms with fewer trees are weighed too.",
 )
 @click.option(
-    "--objective",
-    type=click.Choice(["size", "latency", "balanced"]),
-    default="balanced",
-    show_default=True,
-    help="What to choose by within the budgets. size: fewest bytes to transfer. latency: least CPU time for one row. "
-    "balanced: fewest bytes among forms at most 1.1 times as slow as the exact one, and a form that rounds only if it "
-    "saves a fifth. None may take over 1.2 times the CPU time of skl2onnx's own export, where that is right.",
+    "--objective", type=_OBJECTIVES, default="balanced", show_default=True, help="What to choose by within the budgets."
 )
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle, which runs code of whoever made it.")
 @click.option("--measured", type=_FILE, help="measured.json of an earlier conversion, to rebuild identical bytes.")
-@click.option("--report", type=_FILE, help="Report folder; NAME-VERSION.report beside the bundle by default.")
+@click.option(
+    "--report", type=_FILE, help="Report folder, also of a refusal; NAME-VERSION.report beside the bundle by default."
+)
 @console.json_option
 def convert(*, model: Path, rows: Path, output: Path | None, report: Path | None, as_json: bool, **words: Any) -> None:
     """Convert a fitted scikit-learn MODEL into a verified bundle.
 
     MODEL is a skops file, an MLflow model folder, or (with --trust-pickle) a joblib or pickle file. Every answer of the
-    ONNX form is compared with the model's own on rows held out from --data; beyond the budget nothing is written and
-    the exit code is 3.
+    ONNX form is compared with the model's own on rows held out from --data; beyond the budget no bundle is written and
+    the exit code is 3. The report folder holds report.html for people, report.md for pull requests, junit.xml for CI.
     """
     with extras.needs("convert"):
         import convert as converter
+        from convert.display import for_terminal
+        from convert.places import Places
 
-        places = _Places(output, report)
+        places = Places(output, report)
         places.check()
-        done = converter.convert(model, rows, **words)
+        try:
+            with for_terminal(as_json=as_json) as display:
+                done = converter.convert(model, rows, progress=display, **words)
+        except JudgedBad as refusal:
+            places.write_refusal(words["name"] or model.stem, refusal)
+            raise
     written = places.write(done)
     console.emit(_converted(done, written), lambda: _converted_text(done, written), as_json=as_json)
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where the user wants bundle and report; None means the default names."""
-
-    output: Path | None
-    report: Path | None
-
-    def check(self) -> None:
-        """Raise UsageFault before any work when a folder is missing or a place is taken by something else."""
-        for path in (self.output, self.report):
-            if path is not None and not path.absolute().parent.is_dir():
-                raise UsageFault(f"folder {path.parent} does not exist: create it first", reason="folder_missing")
-        if self.output is not None and self.output.is_dir():
-            raise UsageFault(f"{self.output} is a folder: give a file name ending in .edgekit", reason="not_a_file")
-        if self.report is not None:
-            _refuse_taken(self.report)
-
-    def write(self, done: Conversion) -> tuple[Path, Path]:
-        """Write report and bundle, the bundle last. Raises UsageFault when a place cannot be written."""
-        bundle = self.output or Path(done.file_name)
-        report = self.report or bundle.parent / done.report_name
-        _refuse_taken(report)
-        try:
-            done.save_report(report)
-            done.save(bundle)
-        except OSError as error:
-            raise UsageFault(
-                f"{error.filename or bundle} cannot be written ({error.strerror}): check folder and permissions",
-                reason="not_writable",
-            ) from error
-        return bundle, report
-
-
-def _refuse_taken(report: Path) -> None:
-    """A report replaces an older one, never anything else of that name."""
-    ours = report.is_dir() and (not any(report.iterdir()) or (report / "report.json").is_file())
-    if report.exists() and not ours:
-        raise UsageFault(f"{report} exists and is no report folder: give another name", reason="place_taken")
-
-
 def _converted(done: Conversion, written: tuple[Path, Path]) -> dict[str, Any]:
+    """For machines. Rows of the user's data stay in the report folder: this output ends up in logs."""
     import msgspec
 
-    figures: dict[str, Any] = msgspec.to_builtins(done.report)
+    figures: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(done.report, worst=[], worst_edge=[]))
     return {"bundle": str(written[0]), "report": str(written[1]), "name": done.manifest.name} | {
         "version": done.manifest.version,
         "sha256": done.sha256,
@@ -127,15 +94,23 @@ def _converted(done: Conversion, written: tuple[Path, Path]) -> dict[str, Any]:
 
 
 def _converted_text(done: Conversion, written: tuple[Path, Path]) -> str:
-    from convert.pack.report import summary
+    from convert.report.words import summary
 
-    pairs = [*summary(done.report), ("bundle", str(written[0])), ("report", str(written[1]))]
+    notes = [("remark", note) for note in done.report.notes]
+    pairs = [*summary(done.report), *notes, ("bundle", str(written[0])), ("report", str(written[1] / "report.html"))]
     return _lines(f"{done.manifest.name} {done.manifest.version}", pairs)
 
 
 def _lines(head: str, pairs: list[tuple[str, str]]) -> str:
+    """Names and values in two columns; on a terminal, values that are too long go on below themselves."""
     width = max(len(name) for name, _ in pairs)
-    return "\n".join([head, *(f"  {name:<{width}}  {value}" for name, value in pairs)])
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1 << 16
+    room = max(columns - width - 5, 20)
+    lines = [head]
+    for name, value in pairs:
+        parts = textwrap.wrap(console.one_line(value), room, break_on_hyphens=False) or [""]
+        lines += [f"  {label:<{width}}  {part}" for label, part in zip([name] + [""] * len(parts), parts, strict=False)]
+    return "\n".join(lines)
 
 
 @click.command()

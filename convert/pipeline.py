@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from convert.check import session as sessions
 from convert.check.measure import measure
@@ -28,9 +25,11 @@ from convert.pack.record import make_record, read_record
 from convert.pack.reference import count_reference
 from convert.progress import Progress, Stage, Step, quiet
 from convert.read.columns import Column, describe
+from convert.read.given import Given
 from convert.read.model import read_model
 from convert.read.rows import Rows, read_rows
 from convert.read.source import Source, fit_rows, understand
+from convert.report.evidence import Evidence
 from convert.shrink.ship import Choice, choose_again, choose_form
 from convert.shrink.variants import EXACT
 from edgekit import golden as documents
@@ -61,7 +60,7 @@ class Case:
         return self.choosing.edge.rows.closed | self.judging.edge.rows.closed
 
 
-def convert(model: Any, data: pd.DataFrame | Path | str, options: Options, progress: Progress = quiet) -> Conversion:
+def convert(model: Any, data: Given, options: Options, progress: Progress = quiet) -> Conversion:
     """Convert and judge. Raises UsageFault, ModelFault or JudgedBad."""
     record = None if options.measured is None else read_record(options.measured)
     case = prepare(model, data, options, progress)
@@ -77,13 +76,14 @@ def convert(model: Any, data: pd.DataFrame | Path | str, options: Options, progr
     record = record or make_record(_measure(case, verdict), choice, verdict.candidate.name, remarks)
     progress(Step(Stage.PACK))
     manifest = make_manifest(_findings(case, verdict, options, contents, record.measured()))
-    outcome = Outcome(attempts, case.judging, verdict, record, (*case.notes, *record.remarks))
+    seen = Evidence(case.source, case.rows, case.columns, case.judging, verdict, options.metric_drop)
+    outcome = Outcome(attempts, seen, record, (*case.notes, *record.remarks))
     packed = verdict.candidate.packed
     ready: dict[FileRole, tuple[File, bytes]] = {} if packed is None else {"model": packed}
     return finish(packing.build(manifest, contents, ready), outcome)
 
 
-def prepare(model: Any, data: pd.DataFrame | Path | str, options: Options, progress: Progress = quiet) -> Case:
+def prepare(model: Any, data: Given, options: Options, progress: Progress = quiet) -> Case:
     """Read model and rows, and ask the source model everything that will be needed."""
     progress(Step(Stage.READ))
     source = understand(read_model(model, trust_pickle=options.trust_pickle))

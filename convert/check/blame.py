@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from convert.check import session as sessions
 from convert.export.candidates import Export
+from convert.export.naming import name_inputs
 from convert.export.plans import converters_for, initial_types
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
@@ -79,6 +80,7 @@ def _transform(
         expected = expected.toarray()
     own = converters_for(made.plan, source, describe(sample))
     model = export(prefix, initial_types(made.tensors), own)
+    name_inputs(model, made.tensors)
     if own is not None:
         lift(model)
     session = sessions.open_session(model.SerializeToString())

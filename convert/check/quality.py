@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.check.classes import class_places
 from convert.check.parity import Answers
 from edgekit.errors import ModelFault
 from edgekit.manifest import Quality, Task
@@ -27,25 +28,19 @@ def measure_quality(
         or after.label is None
     ):
         return None
-    truth = target.astype(str)
-    if not np.isin(truth, [str(value) for value in classes]).any():
+    truth = class_places(target, classes)
+    if (truth < 0).all():
         raise ModelFault(
-            f"the target column holds values such as {target[0]!r}, none of which is a class of the model "
+            f"the target column holds values such as {str(target[0])!r}, none of which is a class of the model "
             f"({', '.join(str(value) for value in classes[:8])}): name the column with the true labels",
             reason="target_unknown",
         )
     return Quality(
         metric="accuracy",
         rows=len(target),
-        source=float(np.mean(truth == _texts(before.label, classes))),
-        converted=float(np.mean(truth == _texts(after.label, classes))),
+        source=float(np.mean(truth == class_places(before.label, classes))),
+        converted=float(np.mean(truth == class_places(after.label, classes))),
     )
-
-
-def _texts(labels: NDArray[Any], classes: tuple[Any, ...]) -> NDArray[np.str_]:
-    """Labels as the classes are spelled: a class 1 may come back as 1.0."""
-    whole = labels.astype(np.int64) if labels.dtype.kind == "f" and isinstance(classes[0], int) else labels
-    return whole.astype(str)
 
 
 def _r2(target: NDArray[Any], before: Answers, after: Answers) -> Quality | None:

@@ -19,6 +19,8 @@ from convert.check.edge_trial import EdgeAgreement
 from convert.check.panel import Panel
 from convert.check.parity import Agreement, Answers, compare
 from convert.export import canonical, graph
+from convert.export.foreign import own_code
+from convert.export.naming import name_inputs
 from convert.export.plans import Plan, converters_for, estimator_for, initial_types, plans_for, tensors_for
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
@@ -126,7 +128,9 @@ def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.Da
 def write_model(source: Source, plan: Plan, columns: tuple[Column, ...]) -> ModelProto:
     """The graph as the exporters write it under this plan. Raises NotExportable."""
     own = converters_for(plan, source, columns)
-    model = export(estimator_for(plan, source.estimator), initial_types(tensors_for(plan, columns)), own)
+    tensors = tensors_for(plan, columns)
+    model = export(estimator_for(plan, source.estimator), initial_types(tensors), own)
+    name_inputs(model, tensors)
     if own is not None:
         lift(model)
     return model
@@ -159,6 +163,12 @@ def settle(model: ModelProto, source: Source, plan: Plan, columns: tuple[Column,
 
 def _no_form(source: Source, attempts: list[Attempt]) -> str:
     why = attempts[0].fault if attempts else "its rows fit no plan"
+    foreign = own_code(source.estimator)
+    if foreign is not None:
+        return (
+            f"{source.kind} contains {foreign}, Python code that no device runs, and has no ONNX form: say the same with "
+            "scikit-learn's own steps, or do it before the rows reach the model, in training and on the device"
+        )
     return (
         f"{source.kind} has no ONNX form that edgekit can make ({why}): replace the step that is named, "
         "or train a model of another kind"

@@ -25,6 +25,7 @@ from skl2onnx.sklapi import CastTransformer
 from sklearn.pipeline import Pipeline
 
 from convert.export import fold, own
+from convert.export.naming import input_names
 from convert.export.parts import has_steps, picks_columns, unwrapped
 from convert.export.sklearn_onnx import Converters
 from convert.read.columns import Column
@@ -127,7 +128,11 @@ def tensors_for(plan: Plan, columns: tuple[Column, ...]) -> list[Tensor]:
     """The graph's inputs under this plan."""
     if plan.layout == "matrix":
         return [Tensor(name=MATRIX_NAME, dtype=plan.numbers, features=[column.name for column in columns])]
-    return [Tensor(name=column.name, dtype=_dtype(plan, column), features=[column.name]) for column in columns]
+    names = input_names([column.name for column in columns])
+    return [
+        Tensor(name=name, dtype=_dtype(plan, column), features=[column.name])
+        for name, column in zip(names, columns, strict=True)
+    ]
 
 
 def _dtype(plan: Plan, column: Column) -> Dtype:
@@ -137,8 +142,14 @@ def _dtype(plan: Plan, column: Column) -> Dtype:
 
 
 def initial_types(tensors: list[Tensor]) -> list[tuple[str, Any]]:
-    """The same inputs in skl2onnx's words."""
-    return [(tensor.name, _TENSOR_TYPES[tensor.dtype]([None, len(tensor.features)])) for tensor in tensors]
+    """The same inputs in skl2onnx's words, which finds the columns of a ColumnTransformer by the features' names."""
+    return [
+        (tensor.name if tensor.name == MATRIX_NAME else tensor.features[0], _tensor_type(tensor)) for tensor in tensors
+    ]
+
+
+def _tensor_type(tensor: Tensor) -> Any:
+    return _TENSOR_TYPES[tensor.dtype]([None, len(tensor.features)])
 
 
 def estimator_for(plan: Plan, estimator: Any) -> Any:

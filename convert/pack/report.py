@@ -1,17 +1,16 @@
-"""The report of a conversion: one value, as JSON for machines and Markdown for people. Touches nothing."""
+"""The report of a conversion as one value, and as JSON. Pages for people are made from it in `convert/report`. Pure."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import msgspec
 
 from convert.check.parity import Agreement
 from convert.check.worst import WorstRow
 from convert.export.candidates import Attempt
-from edgekit.console import size
-from edgekit.manifest import Manifest, Quality
+from convert.report.details import Details
+from edgekit.manifest import Manifest
 
 SCHEMA = "edgekit.report/1"
 
@@ -80,7 +79,10 @@ class EdgeKind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`reported`: rows that chose nothing, run from the bytes that ship. `bundle_sha256` names the bundle meant."""
+    """`reported`: rows that chose nothing, run from the bytes that ship; `edge`: edge rows that count, likewise.
+    `bundle_sha256` names the bundle meant. `worst` and `worst_edge` hold rows of the user's data: they belong in the
+    report folder alone.
+    """
 
     schema: str
     bundle_sha256: str
@@ -95,6 +97,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     worst: list[WorstRow] = []
     worst_edge: list[WorstRow] = []
     edge_kinds: list[EdgeKind] = []
+    edge: Disagreement | None = None
+    details: Details | None = None
 
 
 def disagreement(agreement: Agreement) -> Disagreement:
@@ -125,58 +129,3 @@ def outcome(attempt: Attempt) -> PlanOutcome:
 def as_json(report: Report) -> bytes:
     """Indented JSON with sorted keys."""
     return msgspec.json.format(msgspec.json.encode(report, order="sorted"), indent=2) + b"\n"
-
-
-def as_markdown(report: Report) -> bytes:
-    """The report for people."""
-    lines = [
-        f"# {report.manifest.name} {report.manifest.version}: conversion report",
-        "",
-        *table(("what", "value"), summary(report)),
-        "",
-        "## Plans tried",
-        "",
-        *table(("plan", "ordinary rows", "edge rows"), [_plan_row(line) for line in report.plans]),
-    ]
-    if report.notes:
-        lines += ["", "## Remarks", "", *(f"- {note}" for note in report.notes)]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def summary(report: Report) -> list[tuple[str, str]]:
-    """The figures that people ask for first, as pairs of name and value."""
-    manifest, measured = report.manifest, report.manifest.measured
-    return [
-        ("plan", manifest.plan),
-        ("parity", f"{_words(report.reported)}, on rows that chose nothing"),
-        *((line.metric, _quality(line)) for line in manifest.quality),
-        ("size", f"{size(report.bundle_bytes)} bundle, {size(report.onnx_bytes)} ONNX"),
-        ("memory", f"{size(measured.load_peak_bytes)} to load"),
-        ("latency", f"{measured.p50_us:g} µs median, {measured.p99_us:g} µs p99, one row"),
-        ("measured on", measured.host),
-        ("sha256", report.bundle_sha256),
-    ]
-
-
-def _quality(line: Quality) -> str:
-    return f"{line.source:.4f} before, {line.converted:.4f} after (on {line.rows:,} of the rows given)"
-
-
-def table(head: tuple[str, ...], rows: list[Any]) -> list[str]:
-    """Lines of a Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
-    return [
-        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
-    ]
-
-
-def _plan_row(line: PlanOutcome) -> tuple[str, str, str]:
-    if line.selection is None or line.edge is None:
-        return line.plan, f"not possible: {line.fault}", ""
-    return line.plan, _words(line.selection), _words(line.edge)
-
-
-def _words(found: Disagreement) -> str:
-    largest = "not finite" if found.max_abs_difference is None else f"{found.max_abs_difference:.2g}"
-    off = f", {found.rows_off} off" if found.rows_off else ""
-    return f"{found.label_changes} of {found.rows:,} labels changed{off}, largest difference {largest}"

@@ -52,13 +52,23 @@ class LoadedModel:
 def read_model(model: Any, *, trust_pickle: bool) -> LoadedModel:
     """The fitted estimator behind a path or a live object. Raises UsageFault or ModelFault."""
     if not isinstance(model, str | Path):
-        return _checked(LoadedModel(model, type(model).__name__))
+        return _checked(_live(model))
     path = Path(model)
     if not path.exists():
         raise UsageFault(f"model {path} does not exist: check the path", reason="model_missing")
     file = find_model(path) if path.is_dir() else path
     loaded = _load_skops(file) if _is_skops(file) else _load_pickle(file, trusted=trust_pickle)
     return _checked(LoadedModel(loaded.estimator, path.stem, loaded.notes))
+
+
+def _live(model: Any) -> LoadedModel:
+    if isinstance(model, type):
+        raise ModelFault(
+            f"the model given is the class {model.__name__}, not a fitted object of it: "
+            "give the estimator on which fit() was called",
+            reason="not_a_model",
+        )
+    return LoadedModel(model, type(model).__name__)
 
 
 def _is_skops(file: Path) -> bool:
@@ -143,8 +153,8 @@ def _checked(loaded: LoadedModel) -> LoadedModel:
     estimator = getattr(loaded.estimator, "best_estimator_", loaded.estimator)
     if not (hasattr(estimator, "fit") and hasattr(estimator, "get_params")):
         raise ModelFault(
-            f"{loaded.origin} holds a {type(estimator).__name__}, which is no scikit-learn estimator: "
-            "save the fitted estimator or pipeline itself",
+            f"{loaded.origin} is a {type(estimator).__name__}, which is no scikit-learn estimator: "
+            "give the fitted estimator or pipeline itself",
             reason="not_a_model",
         )
     try:

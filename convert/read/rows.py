@@ -7,9 +7,10 @@ column names get the names `x0`, `x1`, …
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 
+from convert.read.given import Given, as_frame, as_target, complete, is_path
 from convert.wording import cause
 from edgekit.errors import ModelFault, UsageFault
 
 MAX_ROWS_BYTES = 4 << 30
+_EXACT = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,21 @@ class Rows:
     digest: str | None = None
 
 
-def read_rows(data: pd.DataFrame | Path | str, target: str | None) -> Rows:
-    """The rows behind a path or a DataFrame. Raises UsageFault or ModelFault."""
-    if isinstance(data, pd.DataFrame):
-        return _checked(Rows(data.reset_index(drop=True), None, _has_names(data), "the DataFrame"), target)
-    path = Path(data)
+def read_rows(data: Given | pd.DataFrame | Path | str, target: str | None) -> Rows:
+    """The rows that were given, or that lie behind a path. Raises UsageFault or ModelFault."""
+    given = data if isinstance(data, Given) else Given(data)
+    rows = _from_file(Path(given.x)) if is_path(given.x) else _from_memory(given.x)
+    checked = _checked(rows, target)
+    answers = as_target(given.y, len(checked.frame), target)
+    return checked if answers is None else replace(checked, target=answers)
+
+
+def _from_memory(x: Any) -> Rows:
+    frame, origin = as_frame(x)
+    return Rows(frame, None, _has_names(frame), origin)
+
+
+def _from_file(path: Path) -> Rows:
     reader = _READERS.get(path.suffix.lower().removesuffix(".gz") or _inner_suffix(path))
     if reader is None:
         raise UsageFault(f"rows {path} are of an unknown kind: give .csv, .csv.gz, .parquet, .npy or .npz")
@@ -52,7 +65,7 @@ def read_rows(data: pd.DataFrame | Path | str, target: str | None) -> Rows:
     frame, named = _read(reader, path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _checked(Rows(frame, None, named, str(path), digest), target)
+    return Rows(frame, None, named, str(path), digest)
 
 
 def _inner_suffix(path: Path) -> str:
@@ -62,7 +75,9 @@ def _inner_suffix(path: Path) -> str:
 def _read(reader: Callable[[Path], tuple[pd.DataFrame, bool]], path: Path) -> tuple[pd.DataFrame, bool]:
     try:
         return reader(path)
-    except (OSError, ValueError, EOFError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+    except UnicodeDecodeError as error:
+        raise ModelFault(f"rows {path} are no UTF-8 text: save the file as UTF-8", reason="rows_unreadable") from error
+    except (OSError, ValueError, EOFError, csv.Error, pyarrow.ArrowException) as error:
         raise ModelFault(
             f"rows {path} cannot be read ({cause(error)}): check the file",
             reason="rows_unreadable",
@@ -71,8 +86,20 @@ def _read(reader: Callable[[Path], tuple[pd.DataFrame, bool]], path: Path) -> tu
 
 def _read_csv(path: Path) -> tuple[pd.DataFrame, bool]:
     head = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
-    _refuse_duplicates([str(name) for name in head.iloc[0]], str(path))
+    names = [str(name) for name in head.iloc[0]]
+    _refuse_duplicates(names, str(path))
+    _refuse_other_delimiter(names, path)
     return pd.read_csv(path), True
+
+
+def _refuse_other_delimiter(names: list[str], path: Path) -> None:
+    delimiter = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+    if delimiter is not None:
+        raise ModelFault(
+            f"rows {path} seem to be separated by {delimiter!r}: save the file with commas, or read it in Python by "
+            f"pandas.read_csv(…, sep={delimiter!r}) and give the DataFrame",
+            reason="rows_delimiter",
+        )
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, bool]:
@@ -124,9 +151,19 @@ def _refuse_duplicates(names: list[str], origin: str) -> None:
         )
 
 
+def _refuse_names(names: list[str], origin: str) -> None:
+    _refuse_duplicates(names, origin)
+    if "" in names:
+        raise ModelFault(
+            f"column {names.index('') + 1} of {origin} has an empty name, under which no device can send it: name it, "
+            "and train the model with that name",
+            reason="column_name",
+        )
+
+
 def _checked(rows: Rows, target: str | None) -> Rows:
     frame = rows.frame if rows.named else rows.frame.rename(columns=_invented_name)
-    _refuse_duplicates([str(name) for name in frame.columns], rows.origin)
+    _refuse_names([str(name) for name in frame.columns], rows.origin)
     if len(frame) == 0:
         raise ModelFault(f"{rows.origin} has no rows: give rows like those the model was trained on", reason="no_rows")
     answers = None
@@ -142,15 +179,23 @@ def _invented_name(name: Any) -> str:
 
 def _target(frame: pd.DataFrame, target: str, origin: str) -> pd.Series:
     if target not in frame.columns:
-        columns = ", ".join(str(name) for name in frame.columns[:12])
-        raise UsageFault(f"target {target!r} is no column of {origin}: it has {columns}", reason="target_missing")
-    answers = frame[target]
-    if answers.isna().any():
-        raise ModelFault(
-            f"target {target!r} of {origin} has {int(answers.isna().sum())} missing values: drop those rows",
-            reason="target_incomplete",
+        raise UsageFault(
+            f"target {target!r} is no column of {origin}{meant(target, frame.columns)}: it has {some(frame.columns)}",
+            reason="target_missing",
         )
-    return answers
+    return complete(frame[target], f"target {target!r} of {origin}")
+
+
+def some(names: Iterable[Any]) -> str:
+    """The first dozen of these names."""
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:12]) + (", …" if len(listed) > 12 else "")
+
+
+def meant(name: str, names: Iterable[Any]) -> str:
+    """The name that was probably meant, in words; nothing when none is close."""
+    close = difflib.get_close_matches(name, [str(known) for known in names], 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def plain_columns(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
@@ -161,10 +206,14 @@ def plain_columns(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
 def _plain(column: pd.Series, origin: str) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
+    if pd.api.types.is_object_dtype(column.dtype):
+        column = _inferred(column)
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
         return column.astype(bool)
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
-        return _finite(_plain_number(column), origin)
+        return _finite(_exact(_plain_number(column), origin), origin)
     if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
         return _plain_text(column, origin)
     raise ModelFault(
@@ -174,10 +223,34 @@ def _plain(column: pd.Series, origin: str) -> pd.Series:
     )
 
 
+def _inferred(column: pd.Series) -> pd.Series:
+    """A column of Python objects as what it holds, where that is numbers or booleans alone."""
+    held = pd.api.types.infer_dtype(column, skipna=True)
+    if held == "boolean" and not column.isna().any():
+        return column.astype(bool)
+    return column.astype("float64") if held in ("boolean", "floating", "integer", "mixed-integer-float") else column
+
+
 def _plain_number(column: pd.Series) -> pd.Series:
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":
+    known = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu"
+    if known and column.dtype == np.float16:
+        return column.astype("float32")  # exact, and its neighbours and extremes can be tried
+    return column if known and column.dtype.itemsize <= 8 else column.astype("float64")
+
+
+def _exact(column: pd.Series, origin: str) -> pd.Series:
+    """Whole numbers must survive as float64: rounded on the way, two identifiers would become one unnoticed."""
+    if column.dtype.kind not in "iu" or column.dtype.itemsize < 8:
         return column
-    return column.astype("float64")
+    numbers = column.to_numpy()
+    beyond = (numbers > _EXACT) if column.dtype.kind == "u" else (numbers > _EXACT) | (numbers < -_EXACT)
+    if beyond.any():
+        raise ModelFault(
+            f"column {column.name!r} of {origin} has whole numbers beyond 2^53 (first in row {int(beyond.argmax())}), "
+            "which neither JSON nor float64 carries exactly: make an identifier a text, a time or a count float64",
+            reason="integers_too_large",
+        )
+    return column
 
 
 def _finite(column: pd.Series, origin: str) -> pd.Series:
@@ -193,10 +266,11 @@ def _finite(column: pd.Series, origin: str) -> pd.Series:
 
 def _plain_text(column: pd.Series, origin: str) -> pd.Series:
     plain = column.astype(object).where(column.notna(), np.nan)
-    odd = next((value for value in plain[column.notna()] if not isinstance(value, str)), None)
-    if odd is not None:
+    others = sorted({type(value).__name__ for value in plain[column.notna()] if not isinstance(value, str)})
+    if others:
+        beside = "text beside " if any(isinstance(value, str) for value in plain) else ""
         raise ModelFault(
-            f"column {column.name!r} of {origin} mixes kinds (it holds a {type(odd).__name__}): "
+            f"column {column.name!r} of {origin} holds {beside}values of type {', '.join(others[:3])}: "
             "make it all numbers, all booleans or all text",
             reason="column_type",
         )

@@ -17,10 +17,10 @@ from convert.check.parity import Answers, Number
 from convert.check.targets import Targets, plain_classes, side_by_side
 from convert.read import targets as targets_of
 from convert.read.model import LoadedModel
-from convert.read.rows import Rows, plain_columns
+from convert.read.rows import Rows, meant, plain_columns, some
 from convert.wording import cause
 from edgekit.errors import ModelFault
-from edgekit.manifest import OutputRole, Task
+from edgekit.manifest import MAX_FEATURES, OutputRole, Task
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,11 @@ def _classes(estimator: Any, origin: str) -> tuple[Any, ...]:
             f"{origin} does not tell the classes of its targets: train and convert one model for each target",
             reason="several_targets",
         )
+    if len(classes) < 2:
+        raise ModelFault(
+            f"{origin} knows one class only ({classes[0]!s}) and always answers that: train it on rows of at least two",
+            reason="one_class",
+        )
     return plain_classes(classes)
 
 
@@ -148,6 +153,12 @@ def _role(estimator: Any, task: Task) -> OutputRole | None:
 def fit_rows(source: Source, rows: Rows) -> tuple[Rows, tuple[str, ...]]:
     """The rows with just the model's features in its order, as plain columns; and remarks. Raises ModelFault."""
     chosen, notes = _choose_by_name(source, rows) if source.by_name else (_choose_by_position(source, rows), ())
+    if chosen.shape[1] > MAX_FEATURES:
+        raise ModelFault(
+            f"the model takes {chosen.shape[1]:,} features, and a bundle holds at most {MAX_FEATURES:,}: "
+            "select features and train it with those",
+            reason="too_many_features",
+        )
     frame = plain_columns(chosen, rows.origin)
     fitted = Rows(frame, rows.target, rows.named, rows.origin, rows.digest)
     _try_first_row(source, fitted)
@@ -162,28 +173,24 @@ def _choose_by_name(source: Source, rows: Rows) -> tuple[pd.DataFrame, tuple[str
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise ModelFault(
-            f"{rows.origin} lacks {len(missing)} of the model's {len(wanted)} features, such as {missing[0]!r}: "
-            f"it has {_some(frame.columns)}",
+            f"{rows.origin} lacks {len(missing)} of the model's {len(wanted)} features, such as {missing[0]!r}"
+            f"{meant(missing[0], (name for name in frame.columns if name not in wanted))}: "
+            f"it has {some(frame.columns)}",
             reason="columns_missing",
         )
     extra = [str(name) for name in frame.columns if name not in wanted]
-    return frame[wanted], (f"columns not used by the model: {_some(extra)}",) if extra else ()
+    return frame[wanted], (f"columns not used by the model: {some(extra)}",) if extra else ()
 
 
 def _choose_by_position(source: Source, rows: Rows) -> pd.DataFrame:
     expected = 1 if source.text else getattr(source.estimator, "n_features_in_", rows.frame.shape[1])
     if rows.frame.shape[1] != expected:
         raise ModelFault(
-            f"{rows.origin} has {rows.frame.shape[1]} feature columns ({_some(rows.frame.columns)}) and the model "
+            f"{rows.origin} has {rows.frame.shape[1]} feature columns ({some(rows.frame.columns)}) and the model "
             f"takes {expected}: drop the others, or name the target column with --target",
             reason="columns_wrong",
         )
     return rows.frame
-
-
-def _some(names: Any) -> str:
-    shown = ", ".join(str(name) for name in list(names)[:12])
-    return shown + (", …" if len(names) > 12 else "")
 
 
 def _try_first_row(source: Source, rows: Rows) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import pickle
+import resource
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,21 +14,46 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import skops.io
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import DBSCAN
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_iris
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import StackingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.semi_supervised import LabelPropagation
 
+from convert import convert
+from convert.check.verify import Verified, verify
+from convert.conversion import Conversion
+from convert.places import Places
+from convert.read.rows import read_rows
+from edgekit.errors import ModelFault, UsageFault
 from tests.convert.conftest import Run
 
 Spoil = Callable[[Path], list[str]]
 DATA = ["--data", "rows.csv", "--target", "target"]
 USUAL = ["model.joblib", *DATA, "--trust-pickle"]
+
+
+class Doubling(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A step of the user's own."""
+
+    def fit(self, X: Any, y: Any = None) -> Doubling:  # noqa: N803 - scikit-learn's name for it
+        self.fitted_ = True
+        return self
+
+    def transform(self, X: Any) -> Any:  # noqa: N803 - scikit-learn's name for it
+        return np.asarray(X) * 2
+
+
+def doubled(x: Any) -> Any:
+    return x * 2
 
 
 class Custom(LogisticRegression):  # type: ignore[misc]
@@ -73,13 +101,40 @@ def with_file(name: str, content: bytes) -> Spoil:
     return spoil
 
 
-def other_version(folder: Path) -> list[str]:
-    model = joblib.load(folder / "model.joblib")
-    content = pickle.dumps(model, protocol=0)
-    import sklearn
+def version(other: bytes) -> Spoil:
+    def spoil(folder: Path) -> list[str]:
+        content = pickle.dumps(joblib.load(folder / "model.joblib"), protocol=0)
+        (folder / "model.joblib").write_bytes(content.replace(sklearn.__version__.encode(), other))
+        return USUAL
 
-    (folder / "model.joblib").write_bytes(content.replace(sklearn.__version__.encode(), b"1.2.0"))
+    return spoil
+
+
+def truncated(folder: Path) -> list[str]:
+    content = (folder / "model.joblib").read_bytes()
+    (folder / "model.joblib").write_bytes(content[: len(content) // 2])
     return USUAL
+
+
+def parquet(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Spoil:
+    def spoil(folder: Path) -> list[str]:
+        change(rows(folder)).to_parquet(folder / "rows.parquet")
+        return ["model.joblib", "--data", "rows.parquet", "--trust-pickle"]
+
+    return spoil
+
+
+def with_bytes(change: Callable[[bytes], bytes]) -> Spoil:
+    def spoil(folder: Path) -> list[str]:
+        (folder / "rows.csv").write_bytes(change((folder / "rows.csv").read_bytes()))
+        return USUAL
+
+    return spoil
+
+
+def rows_folder(folder: Path) -> list[str]:
+    (folder / "more.csv").mkdir()
+    return ["model.joblib", "--data", "more.csv", "--trust-pickle"]
 
 
 def unknown_skops(folder: Path) -> list[str]:
@@ -107,8 +162,15 @@ def npy_without_names(folder: Path) -> list[str]:
     return ["model.joblib", "--data", "rows.npy", "--trust-pickle"]
 
 
-def calibrated(features: pd.DataFrame, target: pd.Series) -> Any:
-    return CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression())).fit(features, target > 0)
+def half_and_half(rows: pd.DataFrame) -> Any:
+    return np.tile([0.5, 0.5], (len(rows), 1))
+
+
+def unfaithful(features: pd.DataFrame, target: pd.Series) -> Any:
+    """A model that answers something else than its parameters say, which is all that an exporter can read."""
+    model = LogisticRegression().fit(features, target > 0)
+    model.predict_proba = half_and_half
+    return model
 
 
 def twice(text: str) -> str:
@@ -133,7 +195,7 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
         1,
         "no converter for LabelPropagation",
     ),
-    "a pickle of something else": (with_model(lambda x, y: {"weights": [1, 2]}), 1, "holds a dict"),
+    "a pickle of something else": (with_model(lambda x, y: {"weights": [1, 2]}), 1, "is a dict"),
     "a model never fitted": (with_model(lambda x, y: LogisticRegression()), 1, "is not fitted"),
     "clusters of the training rows only": (
         with_model(lambda x, y: DBSCAN().fit(x)),
@@ -149,7 +211,24 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
         1,
         "stacks classifiers of several targets",
     ),
-    "a model of another scikit-learn": (other_version, 1, "saved with scikit-learn 1.2.0"),
+    "a model of an older scikit-learn": (version(b"1.2.0"), 1, "saved with scikit-learn 1.2.0"),
+    "a model of a newer scikit-learn": (version(b"99.1.0"), 1, "saved with scikit-learn 99.1.0"),
+    "half a model file": (truncated, 1, "is not a readable model"),
+    "a model trained on one class": (
+        with_model(lambda x, y: DummyClassifier().fit(x, y * 0)),
+        1,
+        "knows one class only (0)",
+    ),
+    "a step of the user's own": (
+        with_model(lambda x, y: make_pipeline(Doubling(), LogisticRegression()).fit(x, y)),
+        1,
+        "contains the class Doubling",
+    ),
+    "a function of the user's own": (
+        with_model(lambda x, y: make_pipeline(FunctionTransformer(doubled), LogisticRegression()).fit(x, y)),
+        1,
+        "contains the function doubled",
+    ),
     "a folder that is no model": (a_folder, 2, "taken is a folder"),
     "an MLflow folder of another flavour": (
         mlflow_folder("flavors:\n  pytorch:\n    model_data: data\n"),
@@ -188,6 +267,33 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
         1,
         "none of which is a class",
     ),
+    "a misspelled target": (
+        words("model.joblib", "--data", "rows.csv", "--target", "tagret", "--trust-pickle"),
+        2,
+        "did you mean 'target'?",
+    ),
+    "a misspelled feature": (with_rows(lambda table: table.rename(columns={"s3": "s_3"})), 1, "did you mean 's_3'?"),
+    "a column without a name": (
+        parquet(lambda table: table.rename(columns={"s3": ""})),
+        1,
+        "column 4 of rows.parquet has an empty name",
+    ),
+    "semicolons": (with_text(lambda text: text.replace(",", ";")), 1, "separated by ';'"),
+    "tabs": (with_text(lambda text: text.replace(",", "\t")), 1, "separated by '\\t'"),
+    "no UTF-8": (with_bytes(lambda content: content.replace(b"s3", b"\xfc3")), 1, "save the file as UTF-8"),
+    "a folder of rows": (rows_folder, 2, "more.csv do not exist"),
+    "dates": (parquet(lambda table: table.assign(s3=pd.Timestamp("2026-01-01"))), 1, "column 's3' of rows.parquet has"),
+    "durations": (parquet(lambda table: table.assign(s3=pd.Timedelta("1s"))), 1, "which a device cannot send"),
+    "lists": (parquet(lambda table: table.assign(s3=[[1.0]] * len(table))), 1, "type ndarray"),
+    "whole numbers that no float carries": (
+        parquet(lambda table: table.assign(s3=2**53 + table["target"])),
+        1,
+        "make an identifier a text",
+    ),
+    "a place that takes no files": (words(*USUAL, "-o", "/proc/a.edgekit"), 2, "cannot be written"),
+    "an unknown option": (words(*USUAL, "--objectve", "size"), 2, "--objective"),
+    "an unknown objective": (words(*USUAL, "--objective", "speed"), 2, "latency"),
+    "a budget that is no number": (words(*USUAL, "--max-label-change", "some"), 2, "not a valid float"),
     "a wrong name": (words(*USUAL, "--name", "No Good"), 2, "is not allowed"),
     "a wrong version": (words(*USUAL, "--model-version", "1.0"), 2, "is not allowed"),
     "a budget that is no share": (words(*USUAL, "--max-label-change", "5"), 2, "from 0 to 1"),
@@ -195,7 +301,7 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
     "a report place that is taken": (words(*USUAL, "--report", "rows.csv"), 2, "no report folder"),
     "no such record of measurement": (words(*USUAL, "--measured", "gone.json"), 2, "no readable measured.json"),
     "rows missing altogether": (words("model.joblib"), 2, "--data"),
-    "an unfaithful conversion": (with_model(calibrated), 3, "answers differently"),
+    "an unfaithful conversion": (with_model(unfaithful), 3, "answers differently"),
 }
 
 
@@ -230,3 +336,100 @@ def test_what_is_no_bundle_is_refused(
     assert done.returncode == 1
     assert says in done.stderr
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_refusal_is_reported_where_a_report_was_asked_for(asked: bool, fitted: Path, edgekit: Run) -> None:
+    words = with_model(unfaithful)(fitted)
+    done = edgekit("convert", *words, "--name", "pump", *(["--report", "told"] if asked else []))
+    assert done.returncode == 3
+    assert not list(fitted.glob("*.edgekit"))
+    assert (fitted / "told").exists() is asked
+    if asked:
+        assert "<failure" in (fitted / "told" / "junit.xml").read_text()
+        assert (fitted / "told" / "report.md").read_text().startswith("# pump: not converted")
+
+
+def small(measured: Path) -> Conversion:
+    features, target = load_iris(return_X_y=True, as_frame=True)
+    return convert(LogisticRegression(max_iter=500).fit(features, target), features, target, measured=measured)
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(measured: Path, tmp_path: Path) -> None:
+    done = small(measured)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # a write beyond it fails, as on a full disk
+    try:
+        with pytest.raises(UsageFault, match="cannot be written") as raised:
+            Places(tmp_path / "a.edgekit", None).write(done)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.reason == "not_writable"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_does_not_stay_without_its_bundle(measured: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageFault, match="cannot be written"):
+        Places(tmp_path / "gone" / "a.edgekit", tmp_path / "report").write(small(measured))
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_many_features_are_refused_before_any_work(measured: Path) -> None:
+    wide = np.random.default_rng(0).normal(size=(30, 10_001))
+    with pytest.raises(ModelFault, match="10,001 features, and a bundle holds at most 10,000"):
+        convert(Ridge().fit(wide, wide[:, 0]), wide, measured=measured)
+
+
+NAMES = [
+    "two words",
+    "a|b",
+    "<script>",
+    "line\nbreak",
+    "Temperatur °C",
+    "温度",
+    "label",
+    "X",
+    "0",
+    "n" * 3000,
+    "a_b",
+]
+
+# what is unusual about rows that convert all the same: a change of the table
+UNUSUAL: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "names of every kind": lambda table: table.set_axis(NAMES[: table.shape[1]], axis=1),
+    "names like those of outputs and inputs": lambda table: table.set_axis(
+        ["label", "probabilities", "value", "X", "input_1", "score", "two words"], axis=1
+    ),
+    "sparse columns": lambda table: table.assign(s0=pd.arrays.SparseArray(table["s0"].round())),
+    "nullable numbers": lambda table: table.astype({f"s{i}": "Float64" for i in range(6)}),
+    "numbers as objects": lambda table: table.astype({f"s{i}": object for i in range(6)}),
+    "Arrow text": lambda table: table.astype({"color": "string[pyarrow]"}),
+    "a categorical": lambda table: table.astype({"color": "category"}),
+    "narrow and wide numbers": lambda table: table.astype({"s0": np.float16, "s1": np.longdouble, "s2": np.float32}),
+    "a constant": lambda table: table.assign(s0=3.0),
+    "a huge number of categories": lambda table: table.assign(color=[f"c{i % 1000}" for i in range(len(table))]),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_unusual_rows_convert(kind: str, mixed: pd.DataFrame, measured: Path) -> None:
+    table = UNUSUAL[kind](mixed[[f"s{i}" for i in range(6)] + ["color"]])
+    text = table.columns[-1]
+    encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), [text]), remainder="passthrough")
+    model = make_pipeline(encoder, LogisticRegression(max_iter=500)).fit(table, mixed["target"])
+    done = convert(model, table, mixed["target"], measured=measured)
+    assert done.manifest.parity.label_changes == 0
+    assert [feature.name for feature in done.manifest.inputs] == list(table.columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert Verified is type(verify(done.save(Path(measured).parent / "unusual.edgekit")))
+
+
+def test_a_model_of_one_feature_converts(sensors: pd.DataFrame, measured: Path) -> None:
+    model = LogisticRegression().fit(sensors[["s0"]], sensors["target"])
+    assert len(convert(model, sensors["s0"], measured=measured).manifest.inputs) == 1
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(fitted: Path) -> None:
+    (fitted / "rows.csv").write_bytes(codecs.BOM_UTF8 + (fitted / "rows.csv").read_bytes())
+    assert next(iter(read_rows(fitted / "rows.csv", None).frame.columns)) == "s0"

@@ -26,7 +26,9 @@ def test_a_bundle_and_its_report_are_written_and_told_as_json(fitted: Path, edge
     assert bundle.manifest.parity.label_changes == 0
     assert bundle.manifest.measured.load_peak_bytes > 0
     report = fitted / "pump-1.4.0.report"
-    assert {file.name for file in report.iterdir()} == {"report.json", "report.md", "model_card.md", "measured.json"}
+    assert {file.name for file in report.iterdir()} == {
+        *("report.html", "report.md", "model_card.md", "report.json", "junit.xml", "measured.json"),
+    }
     assert json.loads((report / "report.json").read_bytes())["bundle_sha256"] == bundle.sha256
 
 

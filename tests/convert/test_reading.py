@@ -127,4 +127,4 @@ def test_the_report_is_valid_json_with_every_plan_that_was_tried(sensors: pd.Dat
     report = json.loads(done.documents["report.json"])
     assert [line["plan"] for line in report["plans"]] == ["own, float32 matrix", "own, float64 matrix"]
     assert report["plans"][0]["selection"]["rows_off"] > 0
-    assert b"| s0 | float64 |" in done.documents["model_card.md"]
+    assert b"| `s0` | float64 |" in done.documents["model_card.md"]

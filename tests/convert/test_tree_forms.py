@@ -72,7 +72,9 @@ def test_a_classifier_of_two_targets_answers_alike(model: Any, names: list[Any])
     lift(made)
     for line in made.graph.output:  # the shape of one target is declared
         line.type.tensor_type.ClearField("shape")
-    made.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING if names == ["no", "yes"] else TensorProto.INT64
+    made.graph.output[0].type.tensor_type.elem_type = (
+        TensorProto.STRING if names == ["no", "yes"] else TensorProto.INT64
+    )
     label, shares = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"X": fresh})
     assert (label == model.predict(fresh)).all()
     assert np.abs(shares - np.hstack(model.predict_proba(fresh))).max() < 1e-6
