@@ -214,7 +214,6 @@ STEPS: dict[str, list[Any]] = {
 }
 LAST: dict[str, Any] = {
     "logistic regression": linear.LogisticRegression(),
-    "consensus": linear.RANSACRegressor(random_state=0),
     "network": MLPClassifier((8,), max_iter=20, random_state=0),
     "kernel": SVC(),
     "neighbours": KNeighborsClassifier(weights="distance"),
