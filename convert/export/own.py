@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from convert.export import dense, kernels, meta, steps, trees
-from convert.export.parts import answering, parts_of
+from convert.export.parts import answering, parts_of, unwrapped
 from convert.export.refusal import NotExportable
 from convert.export.shapes import declare
 from convert.export.sklearn_onnx import Converter, export
@@ -84,7 +84,12 @@ def knows(estimator: Any) -> bool:
 
 
 def folds(estimator: Any) -> bool:
-    """True when the estimator's exporter can multiply affine steps before it into its own numbers."""
+    """True when the estimator's exporter can multiply affine steps before it into its own numbers.
+
+    What is unwrapped before it is written (RANSAC's final estimator) would lose them on the way.
+    """
+    if unwrapped(estimator) is not estimator:
+        return False
     kind = type(estimator)
     written = dense.EXPORTERS.get(kind) or kernels.EXPORTERS.get(kind)
     return written is not None and EXPORTERS[kind] is written

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.cross_decomposition import CCA, PLSSVD, PLSCanonical, PLSRegression
 from sklearn.decomposition import PCA, FactorAnalysis, FastICA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
-from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.dummy import DummyClassifier
 from sklearn.isotonic import IsotonicRegression
 from sklearn.neighbors import KNeighborsClassifier, NeighborhoodComponentsAnalysis
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -26,7 +26,6 @@ from sklearn.svm import SVC, LinearSVC, LinearSVR
 from convert.export.affine import Affine, projection, scaling
 from convert.export.fold import carry, folded
 from convert.export.own import folds
-from convert.export.refusal import NotExportable
 from tests.support.exports import DOUBLE, FEATURES, FOLDED, SINGLE, agreement, drawn, exported
 
 SEEN, FRESH = drawn(600), drawn(900, fresh=True)
@@ -60,8 +59,6 @@ CLASSIFIERS: dict[str, Any] = {
     "network": MLPClassifier((8,), max_iter=20, random_state=0),
     "deep network": MLPClassifier((6, 5), "tanh", max_iter=20, random_state=0),
     "logistic network": MLPClassifier((6,), "logistic", max_iter=20, random_state=0),
-    "dummy": DummyClassifier(),
-    "constant": DummyClassifier(strategy="most_frequent"),
 }
 
 
@@ -142,7 +139,6 @@ REGRESSORS: dict[str, Any] = {
     "quantile": linear.QuantileRegressor(alpha=0.01),
     "support vectors": LinearSVR(),
     "network": MLPRegressor(hidden_layer_sizes=(8,), max_iter=20, random_state=0),
-    "dummy": DummyRegressor(strategy="median"),
     "partial least squares": PLSRegression(),
 }
 
@@ -157,7 +153,6 @@ SEVERAL: dict[str, Any] = {
     "least squares": linear.LinearRegression(),
     "lasso": linear.MultiTaskLasso(),
     "network": MLPRegressor(hidden_layer_sizes=(8,), max_iter=20, random_state=0),
-    "dummy": DummyRegressor(),
     "partial least squares": PLSRegression(),
     "correlation": CCA(),
     "canonical": PLSCanonical(),
@@ -201,18 +196,6 @@ def test_one_feature_and_a_constant_one_are_no_special_case(kind: str) -> None:
         assert agreement(model, exported(model, seen), fresh).exact
 
 
-@pytest.mark.parametrize(
-    ("model", "reason"),
-    [
-        (DummyClassifier(strategy="uniform"), "draws at random"),
-        (DummyClassifier(strategy="stratified"), "draws at random"),
-    ],
-)
-def test_what_has_no_form_is_refused_in_words(model: Any, reason: str) -> None:
-    with pytest.raises(NotExportable, match=reason):
-        exported(model.fit(SEEN[FEATURES], SEEN["target"]), SEEN[FEATURES])
-
-
 # ---- folding ----------------------------------------------------------------------------------------------------
 
 STEPS: dict[str, list[Any]] = {
@@ -231,7 +214,6 @@ STEPS: dict[str, list[Any]] = {
 }
 LAST: dict[str, Any] = {
     "logistic regression": linear.LogisticRegression(),
-    "consensus": linear.RANSACRegressor(random_state=0),
     "network": MLPClassifier((8,), max_iter=20, random_state=0),
     "kernel": SVC(),
     "neighbours": KNeighborsClassifier(weights="distance"),

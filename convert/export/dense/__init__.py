@@ -5,7 +5,6 @@ from __future__ import annotations
 from sklearn import cross_decomposition as cross
 from sklearn import discriminant_analysis, isotonic, naive_bayes
 from sklearn import linear_model as linear_models
-from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.svm import LinearSVC, LinearSVR
@@ -71,8 +70,6 @@ EXPORTERS: Exporters = {
     naive_bayes.CategoricalNB: bayes.categorical,
     MLPClassifier: network.classify,
     MLPRegressor: network.regress,
-    DummyClassifier: plain.dummy_classify,
-    DummyRegressor: plain.dummy_regress,
     isotonic.IsotonicRegression: plain.isotonic,
     cross.PLSSVD: plain.latent,
     NeighborhoodComponentsAnalysis: plain.project,

@@ -1,4 +1,4 @@
-"""Answers that need little of the rows: dummies, isotonic steps, and projections onto latent variables."""
+"""Isotonic steps, and projections onto latent variables."""
 
 from __future__ import annotations
 
@@ -7,29 +7,7 @@ import numpy as np
 from convert.export.affine import Reals
 from convert.export.dense import answers
 from convert.export.products import features, product
-from convert.export.refusal import NotExportable
 from convert.export.writer import BOOL, INT64, Writer
-
-
-def dummy_regress(writer: Writer) -> None:
-    """The same values for every row."""
-    writer.finish(0, answers.constant_rows(writer, np.ravel(writer.model.constant_)))
-
-
-def dummy_classify(writer: Writer) -> None:
-    """The same label and probabilities for every row; random strategies have no ONNX form."""
-    answers.refuse_several(writer)
-    model = writer.model
-    if model.strategy in ("stratified", "uniform"):
-        raise NotExportable(f"its strategy {model.strategy!r} draws at random")
-    shares = np.asarray(model.class_prior_, dtype=np.float64)
-    if model.strategy == "constant":
-        shares = (np.asarray(model.classes_) == np.ravel(model.constant)[0]).astype(np.float64)
-    if model.strategy == "most_frequent":
-        shares = np.eye(len(shares))[np.argmax(shares)]
-    probabilities = answers.constant_rows(writer, shares)
-    writer.finish_label(writer.node("ArgMax", probabilities, axis=1, keepdims=0))
-    writer.finish(1, probabilities)
 
 
 def isotonic(writer: Writer) -> None:
