@@ -49,7 +49,8 @@ class EdgeTrial:
         excused = got
         if got.label is not None and expected.label is not None and got.label.shape == expected.label.shape:
             label = got.label.astype(expected.label.dtype) if expected.label.dtype.kind in "OU" else got.label
-            excused = Answers(np.where(self.tied, expected.label, label), got.numbers)
+            tied = self.tied.reshape(-1, *[1] * (label.ndim - 1))
+            excused = Answers(np.where(tied, expected.label, label), got.numbers)
         everything = compare(expected, excused, tolerance)
         return EdgeAgreement(
             counted=compare(expected, excused, tolerance, self.counts),

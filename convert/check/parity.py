@@ -21,7 +21,9 @@ Label = NDArray[Any]
 
 @dataclass(frozen=True)
 class Answers:
-    """`label` [rows] (or [rows, targets]: it changes when that of any target does) and `numbers` [rows, k] (probabilities, values or scores); at least one of them."""
+    """`label` [rows] (or [rows, targets]: it changes when that of any target does) and `numbers` [rows, k]
+    (probabilities, values or scores); at least one of them.
+    """
 
     label: Label | None
     numbers: Number | None
@@ -122,7 +124,8 @@ def _changed(expected: Label | None, got: Label | None, rows: int) -> NDArray[np
         raise ValueError(f"labels of shape {got.shape} against {expected.shape}")
     texts = {"O", "U", "S"} & {expected.dtype.kind, got.dtype.kind}
     changed: NDArray[np.bool_] = expected.astype(str) != got.astype(str) if texts else expected != got
-    return changed if changed.ndim == 1 else changed.any(axis=1)
+    by_row: NDArray[np.bool_] = changed.reshape(rows, -1).any(axis=1)
+    return by_row
 
 
 def _differences(expected: Number | None, got: Number | None, rows: int) -> tuple[Number, Number]:
@@ -140,7 +143,8 @@ def _differences(expected: Number | None, got: Number | None, rows: int) -> tupl
 def near_tie(role: OutputRole | None, expected: Answers, tolerance: Tolerance) -> NDArray[np.bool_]:
     """Marks the rows whose label hangs on a difference that is no larger than the tolerance."""
     numbers = expected.numbers
-    if expected.label is None or numbers is None or role not in ("probabilities", "score"):
+    one_label = expected.label is not None and expected.label.ndim == 1
+    if not one_label or numbers is None or role not in ("probabilities", "score"):
         return np.zeros(len(expected), dtype=bool)
     if numbers.shape[1] == 1:
         alone: NDArray[np.bool_] = np.abs(numbers[:, 0]) <= tolerance.absolute

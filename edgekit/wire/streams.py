@@ -22,9 +22,7 @@ _MAX_VARINT_BYTES = 10
 
 def malformed(what: str) -> BundleError:
     """The error of every reader here."""
-    return BundleError(
-        f"the model's wire form is malformed ({what}): fetch or build the bundle again", reason="wire_malformed"
-    )
+    return BundleError(f"the model's wire form is malformed ({what}): fetch or build the bundle again", reason="wire_malformed")
 
 
 def varint(value: int) -> bytes:
@@ -53,9 +51,7 @@ class Coded:
     @property
     def estimate(self) -> int:
         """About how many bytes `render` gives, found faster."""
-        return len(
-            self.render(LEVEL if sum(len(content) for _, content in self.parts) < _TRIAL_BYTES else _TRIAL_LEVEL)
-        )
+        return len(self.render(LEVEL if sum(len(content) for _, content in self.parts) < _TRIAL_BYTES else _TRIAL_LEVEL))
 
 
 def plain(content: bytes) -> Coded:

@@ -72,10 +72,8 @@ def _groupings(columns: list[_Kept]) -> Iterator[list[int]]:
     widths = [len(column.table) > 256 for column in columns]
     yield _numbered([str(wide) for wide in widths])
     yield _numbered(
-        [
-            str(wide) if len(column.values) < _OWN_GROUP else f"own {place}"
-            for place, (wide, column) in enumerate(zip(widths, columns, strict=True))
-        ]
+        [str(wide) if len(column.values) < _OWN_GROUP else f"own {place}"
+         for place, (wide, column) in enumerate(zip(widths, columns, strict=True))]
     )
 
 
