@@ -49,7 +49,7 @@ class EdgeTrial:
         excused = got
         if got.label is not None and expected.label is not None and got.label.shape == expected.label.shape:
             label = got.label.astype(expected.label.dtype) if expected.label.dtype.kind in "OU" else got.label
-            tied = self.tied if label.ndim == 1 else self.tied[:, None]
+            tied = self.tied.reshape(-1, *[1] * (label.ndim - 1))
             excused = Answers(np.where(tied, expected.label, label), got.numbers)
         everything = compare(expected, excused, tolerance)
         return EdgeAgreement(
