@@ -142,28 +142,124 @@ _CASES: tuple[tuple[str, str, Callable[[], Fitted]], ...] = (
         partial(_table, partial(_HIST_REGRESSION, categorical_features=[4, 5]), 0, "categories", 1500),
     ),
     ("random forest, missing values", "classifier", partial(_table, _FOREST, 3, "missing")),
-    ("random forest of 50, missing values", "classifier", partial(_table, lambda: ensemble.RandomForestClassifier(50, random_state=1), 2, "missing")),
-    ("extra trees, missing values", "classifier", partial(_table, lambda: ensemble.ExtraTreesClassifier(25, random_state=0), 3, "missing")),
-    ("KNN by distance", "classifier", partial(_table, lambda: _scaled(neighbors.KNeighborsClassifier(weights="distance")), 3)),
+    (
+        "random forest of 50, missing values",
+        "classifier",
+        partial(_table, lambda: ensemble.RandomForestClassifier(50, random_state=1), 2, "missing"),
+    ),
+    (
+        "extra trees, missing values",
+        "classifier",
+        partial(_table, lambda: ensemble.ExtraTreesClassifier(25, random_state=0), 3, "missing"),
+    ),
+    (
+        "KNN by distance",
+        "classifier",
+        partial(_table, lambda: _scaled(neighbors.KNeighborsClassifier(weights="distance")), 3),
+    ),
     ("ordinal + imputer + scaler + forest", "classifier", partial(_mixed, _ordinal_forest)),
     ("calibrated forest, isotonic", "classifier", partial(_table, lambda: _calibrated(_FOREST(), "isotonic"), 3)),
-    ("tf-idf, stop words, sublinear", "classifier", partial(_words, lambda: make_pipeline(TfidfVectorizer(stop_words="english", sublinear_tf=True), _LOGISTIC()))),
+    (
+        "tf-idf, stop words, sublinear",
+        "classifier",
+        partial(_words, lambda: make_pipeline(TfidfVectorizer(stop_words="english", sublinear_tf=True), _LOGISTIC())),
+    ),
     # once without a form
     ("soft voting", "classifier", partial(_table, lambda: _two_voters(voting="soft"), 3)),
     ("hard voting", "classifier", partial(_table, _two_voters, 3)),
-    ("calibrated logistic, temperature", "classifier", partial(_table, lambda: _calibrated(_scaled(_LOGISTIC()), "temperature"), 3)),
-    ("random search", "classifier", partial(_table, lambda: RandomizedSearchCV(_scaled(_LOGISTIC()), {"logisticregression__C": [0.1, 1.0, 9.0]}, n_iter=2, cv=3, random_state=0), 3)),
-    ("transformed target, log", "regressor", partial(_table, lambda: TransformedTargetRegressor(_scaled(linear_model.Ridge()), func=np.log, inverse_func=np.exp), 0)),
-    ("splines + ridge", "regressor", partial(_table, lambda: make_pipeline(scaling.SplineTransformer(), linear_model.Ridge()), 0)),
-    ("iterative imputer + ridge", "regressor", partial(_table, lambda: make_pipeline(IterativeImputer(max_iter=3, random_state=0), linear_model.Ridge()), 0, "missing")),
-    ("tf-idf, characters within words", "classifier", partial(_words, lambda: make_pipeline(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3)), _LOGISTIC()))),
-    ("bins, one-hot + logistic", "classifier", partial(_table, lambda: make_pipeline(scaling.KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"), _LOGISTIC()), 3)),
-    ("gaussian process, 3 classes", "classifier", partial(_table, lambda: _scaled(gaussian_process.GaussianProcessClassifier()), 3, count=120)),
-    ("isolation forest", "outlier", partial(_table, lambda: ensemble.IsolationForest(n_estimators=30, random_state=0), 2)),
-    ("log1p + ridge", "regressor", partial(_table, lambda: make_pipeline(ColumnTransformer([("log", scaling.FunctionTransformer(np.log1p), [5]), ("rest", "passthrough", [0, 1, 2])]), linear_model.Ridge()), 0)),
-    ("imputer with indicator + forest", "classifier", partial(_table, lambda: make_pipeline(SimpleImputer(add_indicator=True), _FOREST()), 3, "missing")),
-    ("tf-idf as it comes + logistic", "classifier", partial(_words, lambda: make_pipeline(TfidfVectorizer(), _LOGISTIC()))),
-    ("gaussian process, 2 classes", "classifier", partial(_table, lambda: _scaled(gaussian_process.GaussianProcessClassifier()), 2, count=120)),
+    (
+        "calibrated logistic, temperature",
+        "classifier",
+        partial(_table, lambda: _calibrated(_scaled(_LOGISTIC()), "temperature"), 3),
+    ),
+    (
+        "random search",
+        "classifier",
+        partial(
+            _table,
+            lambda: RandomizedSearchCV(
+                _scaled(_LOGISTIC()), {"logisticregression__C": [0.1, 1.0, 9.0]}, n_iter=2, cv=3, random_state=0
+            ),
+            3,
+        ),
+    ),
+    (
+        "transformed target, log",
+        "regressor",
+        partial(
+            _table,
+            lambda: TransformedTargetRegressor(_scaled(linear_model.Ridge()), func=np.log, inverse_func=np.exp),
+            0,
+        ),
+    ),
+    (
+        "splines + ridge",
+        "regressor",
+        partial(_table, lambda: make_pipeline(scaling.SplineTransformer(), linear_model.Ridge()), 0),
+    ),
+    (
+        "iterative imputer + ridge",
+        "regressor",
+        partial(
+            _table,
+            lambda: make_pipeline(IterativeImputer(max_iter=3, random_state=0), linear_model.Ridge()),
+            0,
+            "missing",
+        ),
+    ),
+    (
+        "tf-idf, characters within words",
+        "classifier",
+        partial(_words, lambda: make_pipeline(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3)), _LOGISTIC())),
+    ),
+    (
+        "bins, one-hot + logistic",
+        "classifier",
+        partial(
+            _table,
+            lambda: make_pipeline(scaling.KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"), _LOGISTIC()),
+            3,
+        ),
+    ),
+    (
+        "gaussian process, 3 classes",
+        "classifier",
+        partial(_table, lambda: _scaled(gaussian_process.GaussianProcessClassifier()), 3, count=120),
+    ),
+    (
+        "isolation forest",
+        "outlier",
+        partial(_table, lambda: ensemble.IsolationForest(n_estimators=30, random_state=0), 2),
+    ),
+    (
+        "log1p + ridge",
+        "regressor",
+        partial(
+            _table,
+            lambda: make_pipeline(
+                ColumnTransformer(
+                    [("log", scaling.FunctionTransformer(np.log1p), [5]), ("rest", "passthrough", [0, 1, 2])]
+                ),
+                linear_model.Ridge(),
+            ),
+            0,
+        ),
+    ),
+    (
+        "imputer with indicator + forest",
+        "classifier",
+        partial(_table, lambda: make_pipeline(SimpleImputer(add_indicator=True), _FOREST()), 3, "missing"),
+    ),
+    (
+        "tf-idf as it comes + logistic",
+        "classifier",
+        partial(_words, lambda: make_pipeline(TfidfVectorizer(), _LOGISTIC())),
+    ),
+    (
+        "gaussian process, 2 classes",
+        "classifier",
+        partial(_table, lambda: _scaled(gaussian_process.GaussianProcessClassifier()), 2, count=120),
+    ),
     # rows that float32 cannot hold
     ("HistGB, timestamps", "classifier", partial(_table, _GRADIENT, 3, "timestamps")),
     ("HistGB, far from zero", "classifier", partial(_table, _GRADIENT, 3, "far")),
@@ -173,44 +269,171 @@ _CASES: tuple[tuple[str, str, Callable[[], Fitted]], ...] = (
     # once right
     ("scaler + logistic", "classifier", partial(_table, lambda: _scaled(_LOGISTIC()), 3)),
     ("one-hot + logistic", "classifier", partial(_mixed, lambda: _imputed_one_hot(_LOGISTIC()))),
-    ("one-hot, rare categories together", "classifier", partial(_mixed, lambda: make_pipeline(scaling.OneHotEncoder(min_frequency=0.12, handle_unknown="infrequent_if_exist"), _LOGISTIC()), gaps=False, columns=["site", "mode"])),
-    ("target encoder, 2 classes", "classifier", partial(_table, lambda: make_pipeline(ColumnTransformer([("code", scaling.TargetEncoder(random_state=0), [4])], remainder="passthrough"), _scaled(_LOGISTIC())), 2)),
-    ("stacking", "classifier", partial(_table, lambda: ensemble.StackingClassifier([("lr", _scaled(_LOGISTIC())), ("forest", _FOREST())], cv=3), 3)),
-    ("stacking, regression", "regressor", partial(_table, lambda: ensemble.StackingRegressor([("ridge", linear_model.Ridge()), ("forest", ensemble.RandomForestRegressor(15, random_state=0))], cv=3), 0)),
-    ("grid search", "classifier", partial(_table, lambda: GridSearchCV(_scaled(SVC()), {"svc__C": [1.0, 5.0]}, cv=3), 3)),
+    (
+        "one-hot, rare categories together",
+        "classifier",
+        partial(
+            _mixed,
+            lambda: make_pipeline(
+                scaling.OneHotEncoder(min_frequency=0.12, handle_unknown="infrequent_if_exist"), _LOGISTIC()
+            ),
+            gaps=False,
+            columns=["site", "mode"],
+        ),
+    ),
+    (
+        "target encoder, 2 classes",
+        "classifier",
+        partial(
+            _table,
+            lambda: make_pipeline(
+                ColumnTransformer([("code", scaling.TargetEncoder(random_state=0), [4])], remainder="passthrough"),
+                _scaled(_LOGISTIC()),
+            ),
+            2,
+        ),
+    ),
+    (
+        "stacking",
+        "classifier",
+        partial(
+            _table, lambda: ensemble.StackingClassifier([("lr", _scaled(_LOGISTIC())), ("forest", _FOREST())], cv=3), 3
+        ),
+    ),
+    (
+        "stacking, regression",
+        "regressor",
+        partial(
+            _table,
+            lambda: ensemble.StackingRegressor(
+                [("ridge", linear_model.Ridge()), ("forest", ensemble.RandomForestRegressor(15, random_state=0))], cv=3
+            ),
+            0,
+        ),
+    ),
+    (
+        "grid search",
+        "classifier",
+        partial(_table, lambda: GridSearchCV(_scaled(SVC()), {"svc__C": [1.0, 5.0]}, cv=3), 3),
+    ),
     ("SVC, RBF", "classifier", partial(_table, lambda: _scaled(SVC()), 3)),
-    ("SVC with probabilities, 2 classes", "classifier", partial(_table, lambda: _scaled(SVC(probability=True, random_state=0)), 2)),
+    (
+        "SVC with probabilities, 2 classes",
+        "classifier",
+        partial(_table, lambda: _scaled(SVC(probability=True, random_state=0)), 2),
+    ),
     ("SVC, polynomial", "classifier", partial(_table, lambda: _scaled(SVC(kernel="poly")), 3)),
     ("NuSVC, polynomial", "classifier", partial(_table, lambda: _scaled(NuSVC(nu=0.3, kernel="poly")), 2)),
     ("SVR, polynomial", "regressor", partial(_table, lambda: _scaled(SVR(kernel="poly", C=50)), 0)),
     ("PCA + SVC", "classifier", partial(_table, lambda: _scaled(decomposition.PCA(4), SVC()), 3)),
-    ("linear SVC", "classifier", partial(_table, lambda: make_pipeline(scaling.Normalizer(), LinearSVC(random_state=0)), 3)),
+    (
+        "linear SVC",
+        "classifier",
+        partial(_table, lambda: make_pipeline(scaling.Normalizer(), LinearSVC(random_state=0)), 3),
+    ),
     ("MLP", "classifier", partial(_table, lambda: _scaled(MLPClassifier((32, 16), max_iter=150, random_state=0)), 3)),
-    ("MLP, regression", "regressor", partial(_table, lambda: _scaled(MLPRegressor(hidden_layer_sizes=(24,), activation="tanh", max_iter=300, random_state=0)), 0)),
+    (
+        "MLP, regression",
+        "regressor",
+        partial(
+            _table,
+            lambda: _scaled(MLPRegressor(hidden_layer_sizes=(24,), activation="tanh", max_iter=300, random_state=0)),
+            0,
+        ),
+    ),
     ("KNN", "classifier", partial(_table, lambda: _scaled(neighbors.KNeighborsClassifier()), 3)),
     ("KNN, cosine", "classifier", partial(_table, lambda: _scaled(neighbors.KNeighborsClassifier(metric="cosine")), 3)),
-    ("KNN, manhattan", "regressor", partial(_table, lambda: _scaled(neighbors.KNeighborsRegressor(metric="manhattan")), 0)),
+    (
+        "KNN, manhattan",
+        "regressor",
+        partial(_table, lambda: _scaled(neighbors.KNeighborsRegressor(metric="manhattan")), 0),
+    ),
     ("one-class SVM", "outlier", partial(_table, lambda: _scaled(OneClassSVM(nu=0.1)), 2)),
     ("local outlier factor", "outlier", partial(_table, lambda: neighbors.LocalOutlierFactor(novelty=True), 2)),
-    ("KNN imputer + logistic", "classifier", partial(_table, lambda: make_pipeline(KNNImputer(), scaling.StandardScaler(), _LOGISTIC()), 3, "missing")),
-    ("bagging", "classifier", partial(_table, lambda: ensemble.BaggingClassifier(n_estimators=10, max_features=5, random_state=0), 3)),
-    ("AdaBoost", "classifier", partial(_table, lambda: ensemble.AdaBoostClassifier(n_estimators=20, random_state=0), 3)),
-    ("gradient boosting", "classifier", partial(_table, lambda: ensemble.GradientBoostingClassifier(n_estimators=20, random_state=0), 3)),
-    ("several numbers at once", "regressor", partial(_several, lambda: MultiOutputRegressor(linear_model.Ridge()), numbers=True)),
+    (
+        "KNN imputer + logistic",
+        "classifier",
+        partial(_table, lambda: make_pipeline(KNNImputer(), scaling.StandardScaler(), _LOGISTIC()), 3, "missing"),
+    ),
+    (
+        "bagging",
+        "classifier",
+        partial(_table, lambda: ensemble.BaggingClassifier(n_estimators=10, max_features=5, random_state=0), 3),
+    ),
+    (
+        "AdaBoost",
+        "classifier",
+        partial(_table, lambda: ensemble.AdaBoostClassifier(n_estimators=20, random_state=0), 3),
+    ),
+    (
+        "gradient boosting",
+        "classifier",
+        partial(_table, lambda: ensemble.GradientBoostingClassifier(n_estimators=20, random_state=0), 3),
+    ),
+    (
+        "several numbers at once",
+        "regressor",
+        partial(_several, lambda: MultiOutputRegressor(linear_model.Ridge()), numbers=True),
+    ),
     ("several labels at once, forest", "classifier", partial(_several, _FOREST, numbers=False)),
     ("forest with words as labels", "classifier", partial(_relabelled, _FOREST)),
-    ("quantiles + logistic", "classifier", partial(_table, lambda: make_pipeline(scaling.QuantileTransformer(n_quantiles=50), _LOGISTIC()), 3)),
-    ("power transform + logistic", "classifier", partial(_table, lambda: make_pipeline(scaling.PowerTransformer(), _LOGISTIC()), 3)),
-    ("polynomials + lasso", "regressor", partial(_table, lambda: make_pipeline(scaling.StandardScaler(), scaling.PolynomialFeatures(), linear_model.Lasso(0.1)), 0)),
-    ("union + logistic", "classifier", partial(_table, lambda: _scaled(FeatureUnion([("pca", decomposition.PCA(3)), ("best", SelectKBest(k=3))]), _LOGISTIC()), 3)),
+    (
+        "quantiles + logistic",
+        "classifier",
+        partial(_table, lambda: make_pipeline(scaling.QuantileTransformer(n_quantiles=50), _LOGISTIC()), 3),
+    ),
+    (
+        "power transform + logistic",
+        "classifier",
+        partial(_table, lambda: make_pipeline(scaling.PowerTransformer(), _LOGISTIC()), 3),
+    ),
+    (
+        "polynomials + lasso",
+        "regressor",
+        partial(
+            _table,
+            lambda: make_pipeline(scaling.StandardScaler(), scaling.PolynomialFeatures(), linear_model.Lasso(0.1)),
+            0,
+        ),
+    ),
+    (
+        "union + logistic",
+        "classifier",
+        partial(
+            _table,
+            lambda: _scaled(FeatureUnion([("pca", decomposition.PCA(3)), ("best", SelectKBest(k=3))]), _LOGISTIC()),
+            3,
+        ),
+    ),
     ("one against one", "classifier", partial(_table, lambda: _scaled(OneVsOneClassifier(_LOGISTIC())), 3)),
     ("one against the rest", "classifier", partial(_table, lambda: _scaled(OneVsRestClassifier(SVC())), 3)),
     ("calibrated SVC, sigmoid", "classifier", partial(_table, lambda: _calibrated(_scaled(SVC()), "sigmoid"), 3)),
     ("mixture of gaussians", "mixture", partial(_table, lambda: _scaled(GaussianMixture(3, random_state=0)), 2)),
-    ("counts without lowercasing + bayes", "classifier", partial(_words, lambda: make_pipeline(CountVectorizer(lowercase=False), naive_bayes.MultinomialNB()))),
-    ("robust scaler + SGD", "classifier", partial(_table, lambda: make_pipeline(scaling.RobustScaler(), linear_model.SGDClassifier(random_state=0)), 3)),
-    ("scaler + LightGBM", "classifier", partial(_table, lambda: _scaled(LGBMClassifier(n_estimators=20, verbose=-1, n_jobs=1, random_state=0)), 3)),
-    ("imputer + XGBoost", "regressor", partial(_table, lambda: make_pipeline(SimpleImputer(), XGBRegressor(n_estimators=20, n_jobs=1, random_state=0)), 0, "missing")),
+    (
+        "counts without lowercasing + bayes",
+        "classifier",
+        partial(_words, lambda: make_pipeline(CountVectorizer(lowercase=False), naive_bayes.MultinomialNB())),
+    ),
+    (
+        "robust scaler + SGD",
+        "classifier",
+        partial(_table, lambda: make_pipeline(scaling.RobustScaler(), linear_model.SGDClassifier(random_state=0)), 3),
+    ),
+    (
+        "scaler + LightGBM",
+        "classifier",
+        partial(_table, lambda: _scaled(LGBMClassifier(n_estimators=20, verbose=-1, n_jobs=1, random_state=0)), 3),
+    ),
+    (
+        "imputer + XGBoost",
+        "regressor",
+        partial(
+            _table,
+            lambda: make_pipeline(SimpleImputer(), XGBRegressor(n_estimators=20, n_jobs=1, random_state=0)),
+            0,
+            "missing",
+        ),
+    ),
 )
 
 

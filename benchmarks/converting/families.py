@@ -101,7 +101,12 @@ def default_forms() -> list[Form]:
         ("tree", partial(tree.DecisionTreeClassifier, random_state=0), usual, {}),
         ("isolation forest", partial(ensemble.IsolationForest, n_estimators=50, random_state=0), usual, {}),
         ("naive Bayes", naive_bayes.GaussianNB, usual, {}),
-        ("PCA + logistic", lambda: make_pipeline(StandardScaler(), PCA(10), linear_model.LogisticRegression()), usual, {}),
+        (
+            "PCA + logistic",
+            lambda: make_pipeline(StandardScaler(), PCA(10), linear_model.LogisticRegression()),
+            usual,
+            {},
+        ),
         ("linear SVC", _scaled(partial(svm.LinearSVC, random_state=0)), usual, {}),
         ("ridge", linear_model.RidgeClassifier, usual, {}),
     ]

@@ -43,9 +43,7 @@ def load(models: list[tuple[bytes, Feeds]], repeats: int = 3) -> list[tuple[floa
         commands = [_command(Path(parent), place, *model) for place, model in enumerate(models)]
         turns = [[_run(command) for command in commands] for _ in range(repeats)]
     columns = zip(*turns, strict=True)
-    return [
-        (statistics.median(t for t, _ in column), statistics.median(b for _, b in column)) for column in columns
-    ]
+    return [(statistics.median(t for t, _ in column), statistics.median(b for _, b in column)) for column in columns]
 
 
 def _command(parent: Path, place: int, content: bytes, feeds: Feeds) -> list[str]:

@@ -66,7 +66,12 @@ def _table(*, scale: Any = None, gaps: Any = None, code: Any = None, whole: Any 
         code or scaling.OneHotEncoder(handle_unknown="ignore"),
     )
     return ColumnTransformer(
-        [("numbers", numbers, NUMBERS), ("whole", whole, WHOLE), ("texts", texts, TEXTS), ("flag", "passthrough", ["running"])]
+        [
+            ("numbers", numbers, NUMBERS),
+            ("whole", whole, WHOLE),
+            ("texts", texts, TEXTS),
+            ("flag", "passthrough", ["running"]),
+        ]
     )
 
 
@@ -119,32 +124,121 @@ def _remark_table() -> ColumnTransformer:
 _CASES: tuple[tuple[str, str, Callable[[], Fitted]], ...] = (
     ("table + logistic", "classifier", partial(_classify, lambda: make_pipeline(_table(), _LOGISTIC()))),
     ("table + forest", "classifier", partial(_classify, lambda: make_pipeline(_table(), _FOREST()))),
-    ("table + boosting", "classifier", partial(_classify, lambda: make_pipeline(_table(), ensemble.GradientBoostingClassifier(n_estimators=20, random_state=0)))),
-    ("table + HistGB", "classifier", partial(_classify, lambda: make_pipeline(_table(code=scaling.OneHotEncoder(handle_unknown="ignore", sparse_output=False)), _HIST()))),
-    ("table + SVC", "classifier", partial(_classify, lambda: make_pipeline(_table(whole=scaling.StandardScaler()), svm.SVC()))),
-    ("table + KNN", "classifier", partial(_classify, lambda: make_pipeline(_table(whole=scaling.MinMaxScaler()), neighbors.KNeighborsClassifier()))),
-    ("table + MLP", "classifier", partial(_classify, lambda: make_pipeline(_table(whole=scaling.StandardScaler()), MLPClassifier((24,), max_iter=150, random_state=0)))),
-    ("table + tree", "classifier", partial(_classify, lambda: make_pipeline(_table(), tree.DecisionTreeClassifier(max_depth=6, random_state=0)))),
+    (
+        "table + boosting",
+        "classifier",
+        partial(
+            _classify,
+            lambda: make_pipeline(_table(), ensemble.GradientBoostingClassifier(n_estimators=20, random_state=0)),
+        ),
+    ),
+    (
+        "table + HistGB",
+        "classifier",
+        partial(
+            _classify,
+            lambda: make_pipeline(
+                _table(code=scaling.OneHotEncoder(handle_unknown="ignore", sparse_output=False)), _HIST()
+            ),
+        ),
+    ),
+    (
+        "table + SVC",
+        "classifier",
+        partial(_classify, lambda: make_pipeline(_table(whole=scaling.StandardScaler()), svm.SVC())),
+    ),
+    (
+        "table + KNN",
+        "classifier",
+        partial(
+            _classify, lambda: make_pipeline(_table(whole=scaling.MinMaxScaler()), neighbors.KNeighborsClassifier())
+        ),
+    ),
+    (
+        "table + MLP",
+        "classifier",
+        partial(
+            _classify,
+            lambda: make_pipeline(
+                _table(whole=scaling.StandardScaler()), MLPClassifier((24,), max_iter=150, random_state=0)
+            ),
+        ),
+    ),
+    (
+        "table + tree",
+        "classifier",
+        partial(_classify, lambda: make_pipeline(_table(), tree.DecisionTreeClassifier(max_depth=6, random_state=0))),
+    ),
     ("columns by type + logistic", "classifier", partial(_classify, lambda: make_pipeline(_selected(), _LOGISTIC()))),
     ("columns by type + forest", "classifier", partial(_classify, lambda: make_pipeline(_selected(), _FOREST()))),
     ("ordinal codes + forest, gaps left in", "classifier", partial(_classify, lambda: _coded(_FOREST()))),
     ("ordinal codes + HistGB, gaps left in", "classifier", partial(_classify, lambda: _coded(_HIST()))),
     ("ordinal codes as categories of HistGB", "classifier", partial(_classify, _native)),
-    ("pandas categories + HistGB", "classifier", partial(_classify, lambda: _HIST(categorical_features="from_dtype"), category=True)),
-    ("numbers only + forest", "classifier", partial(_classify, lambda: _FOREST(), ALL_NUMBERS)),
-    ("numbers only + HistGB", "classifier", partial(_classify, lambda: _HIST(), ALL_NUMBERS)),
-    ("numbers only, imputed + logistic", "classifier", partial(_classify, lambda: make_pipeline(SimpleImputer(), scaling.StandardScaler(), _LOGISTIC()), ALL_NUMBERS)),
-    ("numbers and flag + forest", "classifier", partial(_classify, lambda: _FOREST(), [*ALL_NUMBERS, "running"])),
-    ("texts only + logistic", "classifier", partial(_classify, lambda: make_pipeline(scaling.OneHotEncoder(handle_unknown="ignore"), _LOGISTIC()), TEXTS)),
+    (
+        "pandas categories + HistGB",
+        "classifier",
+        partial(_classify, lambda: _HIST(categorical_features="from_dtype"), category=True),
+    ),
+    ("numbers only + forest", "classifier", partial(_classify, _FOREST, ALL_NUMBERS)),
+    ("numbers only + HistGB", "classifier", partial(_classify, _HIST, ALL_NUMBERS)),
+    (
+        "numbers only, imputed + logistic",
+        "classifier",
+        partial(_classify, lambda: make_pipeline(SimpleImputer(), scaling.StandardScaler(), _LOGISTIC()), ALL_NUMBERS),
+    ),
+    ("numbers and flag + forest", "classifier", partial(_classify, _FOREST, [*ALL_NUMBERS, "running"])),
+    (
+        "texts only + logistic",
+        "classifier",
+        partial(_classify, lambda: make_pipeline(scaling.OneHotEncoder(handle_unknown="ignore"), _LOGISTIC()), TEXTS),
+    ),
     ("words as answers + forest", "classifier", partial(_named, lambda: make_pipeline(_table(), _FOREST()))),
     ("true or false as answers + logistic", "classifier", partial(_flag, lambda: make_pipeline(_table(), _LOGISTIC()))),
     ("table + ridge", "regressor", partial(_predict, lambda: make_pipeline(_table(), linear_model.Ridge()))),
-    ("table + forest regression", "regressor", partial(_predict, lambda: make_pipeline(_table(), ensemble.RandomForestRegressor(25, random_state=0)))),
-    ("ordinal codes + HistGB regression", "regressor", partial(_predict, lambda: _coded(ensemble.HistGradientBoostingRegressor(max_iter=20, random_state=0)))),
-    ("log of the target", "regressor", partial(_predict, lambda: TransformedTargetRegressor(make_pipeline(_table(), linear_model.Ridge()), func=np.log1p, inverse_func=np.expm1))),
-    ("indicator of gaps + forest", "classifier", partial(_classify, lambda: make_pipeline(_table(gaps=SimpleImputer(add_indicator=True)), _FOREST()))),
-    ("target encoder + logistic", "regressor", partial(_predict, lambda: make_pipeline(ColumnTransformer([("code", scaling.TargetEncoder(random_state=0), TEXTS), ("rest", SimpleImputer(), ALL_NUMBERS)]), scaling.StandardScaler(), linear_model.Ridge()))),
-    ("remarks, modes and pressure + logistic", "classifier", partial(_remarks, lambda: make_pipeline(_remark_table(), _LOGISTIC()))),
+    (
+        "table + forest regression",
+        "regressor",
+        partial(_predict, lambda: make_pipeline(_table(), ensemble.RandomForestRegressor(25, random_state=0))),
+    ),
+    (
+        "ordinal codes + HistGB regression",
+        "regressor",
+        partial(_predict, lambda: _coded(ensemble.HistGradientBoostingRegressor(max_iter=20, random_state=0))),
+    ),
+    (
+        "log of the target",
+        "regressor",
+        partial(
+            _predict,
+            lambda: TransformedTargetRegressor(
+                make_pipeline(_table(), linear_model.Ridge()), func=np.log1p, inverse_func=np.expm1
+            ),
+        ),
+    ),
+    (
+        "indicator of gaps + forest",
+        "classifier",
+        partial(_classify, lambda: make_pipeline(_table(gaps=SimpleImputer(add_indicator=True)), _FOREST())),
+    ),
+    (
+        "target encoder + logistic",
+        "regressor",
+        partial(
+            _predict,
+            lambda: make_pipeline(
+                ColumnTransformer(
+                    [("code", scaling.TargetEncoder(random_state=0), TEXTS), ("rest", SimpleImputer(), ALL_NUMBERS)]
+                ),
+                scaling.StandardScaler(),
+                linear_model.Ridge(),
+            ),
+        ),
+    ),
+    (
+        "remarks, modes and pressure + logistic",
+        "classifier",
+        partial(_remarks, lambda: make_pipeline(_remark_table(), _LOGISTIC())),
+    ),
 )
 
 

@@ -1,6 +1,6 @@
 """The rows of the cases: what a converter is shown, and rows of other seeds that it never sees.
 
-Small real sets are split, and the unseen part is enlarged by mixtures of its rows with a little noise: more decimals and
+Small real sets are split, and the unseen part is enlarged by mixtures of its rows with some noise: more decimals and
 more combinations than any converter saw.
 """
 
@@ -82,10 +82,48 @@ def classes_of(rows: Matrix, count: int, seed: int = 5) -> NDArray[np.int64]:
     return np.asarray(np.searchsorted(np.quantile(noisy, np.arange(1, count) / count), noisy))
 
 
-_WORDS = (
-    "pump valve motor belt Sensor fan Filter pressure leak noise high low replaced checked the and of in on was is "
-    "bearing oil temperature OK not found worn Loose tight shift night day Line two three a1 b-2 über straße"
-).split()
+_WORDS = [
+    "pump",
+    "valve",
+    "motor",
+    "belt",
+    "Sensor",
+    "fan",
+    "Filter",
+    "pressure",
+    "leak",
+    "noise",
+    "high",
+    "low",
+    "replaced",
+    "checked",
+    "the",
+    "and",
+    "of",
+    "in",
+    "on",
+    "was",
+    "is",
+    "bearing",
+    "oil",
+    "temperature",
+    "OK",
+    "not",
+    "found",
+    "worn",
+    "Loose",
+    "tight",
+    "shift",
+    "night",
+    "day",
+    "Line",
+    "two",
+    "three",
+    "a1",
+    "b-2",
+    "über",
+    "straße",
+]
 
 
 def texts(seed: int, count: int = 300) -> list[str]:

@@ -83,7 +83,9 @@ def _flights() -> tuple[pd.DataFrame, NDArray[np.float64]]:
     random = np.random.default_rng(7)
     minute = known["hour"] * 60.0 + known["minute"]
     days = pd.to_datetime(known["time_hour"], utc=True).dt.dayofweek
-    codes = {name: known[name].astype("category").cat.codes.astype(np.float64) for name in ("carrier", "origin", "dest")}
+    codes = {
+        name: known[name].astype("category").cat.codes.astype(np.float64) for name in ("carrier", "origin", "dest")
+    }
     columns = {name: known[name].astype(np.float64) for name in ("month", "day", "flight", "distance", "dep_delay")}
     columns |= {"weekday": days.astype(np.float64), "minute": minute} | codes
     columns["air_time"] = known["air_time"].fillna(known["air_time"].median())

@@ -15,6 +15,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+
 from benchmarks.converting.cases import Case, Fitted
 from benchmarks.converting.judge import judge_bundle
 from benchmarks.converting.plain import judge_plain
@@ -46,6 +50,15 @@ class Found:
     def failed(self) -> bool:
         """Silently different, a crash, or a refusal of what the plain export gets right."""
         return self.outcome in ("different", "crashes") or (self.outcome == "refused" and self.plain == "right")
+
+
+def record_of_nothing(folder: Path) -> Path:
+    """A record of measured latencies to replay, so that cases that judge answers need not measure any."""
+    rows = pd.DataFrame({"x": np.arange(20.0)})
+    made = convert(LinearRegression().fit(rows, rows["x"]), rows, max_label_change=0.0)
+    record = folder / "measured.json"
+    record.write_bytes(made.documents["measured.json"])
+    return record
 
 
 def try_all(cases: list[Case], measured: Path | None, *, at_once: int = 2) -> Iterator[Found]:
