@@ -16,7 +16,8 @@ PARITY_GOAL = 165
 _HEAD = """# Coverage
 
 What `edgekit convert` does with every estimator of scikit-learn {version} that answers for new rows from a table, with
-{composites} composite models and with {newcomers} first pipelines over DataFrames. Written by `scripts/bench convert`; do not edit.
+{composites} composite models and with {newcomers} first pipelines over DataFrames. Written by
+`scripts/bench convert`; do not edit.
 
 The judge is code of the benchmark: it reads the bundle back, expands its model, runs it in onnxruntime as a device does
 and holds every output against the model's own `predict`, `predict_proba`, `decision_function` or `transform` on rows

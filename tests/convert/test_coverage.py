@@ -24,12 +24,39 @@ from convert import convert
 from edgekit import bundle as bundles
 from edgekit import packing
 
-ESTIMATORS = (
-    "Binarizer CCA DecisionTreeRegressor DummyClassifier ElasticNet ExtraTreeClassifier GaussianNB GaussianMixture "
-    "IsotonicRegression KMeans KNeighborsRegressor KernelRidge LabelEncoder LinearDiscriminantAnalysis LinearSVR "
-    "MinMaxScaler NearestCentroid Normalizer Nystroem OneHotEncoder OrdinalEncoder PCA Perceptron "
-    "PolynomialFeatures Ridge RobustScaler SVR SelectKBest SimpleImputer SplineTransformer TfidfTransformer"
-).split()
+ESTIMATORS = [
+    "Binarizer",
+    "CCA",
+    "DecisionTreeRegressor",
+    "DummyClassifier",
+    "ElasticNet",
+    "ExtraTreeClassifier",
+    "GaussianNB",
+    "GaussianMixture",
+    "IsotonicRegression",
+    "KMeans",
+    "KNeighborsRegressor",
+    "KernelRidge",
+    "LabelEncoder",
+    "LinearDiscriminantAnalysis",
+    "LinearSVR",
+    "MinMaxScaler",
+    "NearestCentroid",
+    "Normalizer",
+    "Nystroem",
+    "OneHotEncoder",
+    "OrdinalEncoder",
+    "PCA",
+    "Perceptron",
+    "PolynomialFeatures",
+    "Ridge",
+    "RobustScaler",
+    "SVR",
+    "SelectKBest",
+    "SimpleImputer",
+    "SplineTransformer",
+    "TfidfTransformer",
+]
 COMPOSITES = (
     "HistGB categories, 3 classes",
     "random forest, missing values",
