@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn import linear_model, preprocessing
 from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.decomposition import PCA
@@ -158,6 +159,8 @@ def _make(name: str, kind: type[Any]) -> Any:
 
 def _fit(name: str, kind: type[Any]) -> Fitted:
     model = _make(name, kind)
+    shown: NDArray[Any]
+    answers: NDArray[Any]
     special = next((fit for names, fit in _SPECIAL if name in names), None)
     if special is not None:
         return special(model)

@@ -53,7 +53,8 @@ def _whole_numbers() -> Iterator[None]:
             value = [int(one) if isinstance(one, bool | np.bool_) else one for one in value]
         return _make_attribute(key, value, *rest, **words)
 
-    originals = [(place, place.make_attribute) for place in (onnx.helper, container)]
+    places: tuple[Any, ...] = (onnx.helper, container)
+    originals = [(place, place.make_attribute) for place in places]
     for place, _ in originals:
         place.make_attribute = make
     try:

@@ -67,7 +67,7 @@ def synthetic(seed: int, rows: int = UNSEEN, *, offset: float = 0.0) -> Matrix:
     normal = random.normal(size=(rows, 8)) * scales + offset
     normal[:, 4] = random.integers(0, 12, rows)
     normal[:, 5] = np.exp(random.normal(size=rows))
-    return normal
+    return np.asarray(normal)
 
 
 def score_of(rows: Matrix) -> Matrix:
