@@ -24,7 +24,9 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure. `value` is a ratio to `peer` where there is one; `goal` is an upper bound."""
+    """One measured figure. `value` is a ratio to `peer` where there is one; `goal` is an upper bound, or a lower one
+    with `at_least`.
+    """
 
     name: str
     value: float
@@ -33,6 +35,7 @@ class Row:
     goal: float | None = None
     ok: bool | None = None
     detail: str = ""
+    at_least: bool = False
 
 
 def below(name: str, ours: float, theirs: float, peer: str, goal: float, detail: str = "") -> Row:
@@ -67,7 +70,11 @@ class Report:
             return
         click.echo(f"{self.benchmark} on {', '.join(f'{k} {v}' for k, v in machine().items())}")
         for row in self.rows:
-            goal = "" if row.goal is None else f"goal ≤ {row.goal:g} {'met' if row.ok else 'MISSED'}"
+            goal = (
+                ""
+                if row.goal is None
+                else f"goal {'≥' if row.at_least else '≤'} {row.goal:g} {'met' if row.ok else 'MISSED'}"
+            )
             peer = "" if row.peer is None else f"of {row.peer}"
             click.echo(f"  {row.name:44} {row.value:>12,.3f} {row.unit:8} {peer:34} {goal:20} {row.detail}")
 

@@ -1,0 +1,1 @@
+"""What the converter is judged by: cases, an independent judge, the plain export as the peer, sizes and times."""
