@@ -166,8 +166,8 @@ def _no_form(source: Source, attempts: list[Attempt]) -> str:
     foreign = own_code(source.estimator)
     if foreign is not None:
         return (
-            f"{source.kind} contains {foreign}, Python code that no device runs, and has no ONNX form: say the same with "
-            "scikit-learn's own steps, or do it before the rows reach the model, in training and on the device"
+            f"{source.kind} contains {foreign}, Python code that no device runs, and has no ONNX form: say the same "
+            "with scikit-learn's own steps, or do it before the rows reach the model, in training and on the device"
         )
     return (
         f"{source.kind} has no ONNX form that edgekit can make ({why}): replace the step that is named, "
