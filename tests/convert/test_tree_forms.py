@@ -202,7 +202,7 @@ def test_text_categories_answer_alike(kind: Any, how: str, measured: Path) -> No
     model = kind(max_iter=6, categorical_features=TEXTS if how == "names" else how).fit(rows, target)
     assert any(tree.nodes["is_categorical"].any() for turn in model._predictors for tree in turn)
     done = convert(model, rows, measured=measured)
-    assert done.manifest.plan == "own, float32 columns"
+    assert done.manifest.plan in ("own, float32 columns", "own, float64 columns")
     assert done.manifest.parity.label_changes == 0
     assert done.manifest.parity.max_abs_difference < 1e-5
 
