@@ -125,7 +125,7 @@ def _changed(expected: Label | None, got: Label | None, rows: int) -> NDArray[np
         raise ValueError(f"labels of shape {got.shape} against {expected.shape}")
     texts = {"O", "U", "S"} & {expected.dtype.kind, got.dtype.kind}
     changed: NDArray[np.bool_] = expected.astype(str) != got.astype(str) if texts else expected != got
-    by_row: NDArray[np.bool_] = np.any(changed.reshape(rows, -1), axis=1)
+    by_row: NDArray[np.bool_] = changed if changed.ndim == 1 else np.any(changed, axis=1)
     return by_row
 
 
