@@ -172,11 +172,12 @@ def _coupled(writer: Writer, decision: str, sign: float) -> str:
 
     libsvm iterates and stops early, also for two classes, and so does onnxruntime's `SVMClassifier`: it is given the
     decisions as rows, and for each pair one unit vector as the pair's only support vector, so that its own decisions
-    are these.
+    are these. The last class, which comes first in no pair, gets a zero vector that nothing weighs: onnxruntime before
+    1.26 ends the process where a class has none.
     """
     model, pairs = writer.model, _pairs(writer.model)
     classes = len(model.classes_)
-    coefficients = np.zeros((classes - 1, len(pairs)))
+    coefficients = np.zeros((classes - 1, len(pairs) + 1))
     for place, (_, j) in enumerate(pairs):
         coefficients[j - 1, place] = sign
     _, shares = writer.nodes(
@@ -192,7 +193,7 @@ def _coupled(writer: Writer, decision: str, sign: float) -> str:
         prob_a=np.ravel(model._probA).tolist(),
         prob_b=np.ravel(model._probB).tolist(),
         rho=[0.0] * len(pairs),
-        support_vectors=np.eye(len(pairs)).ravel().tolist(),
-        vectors_per_class=[classes - 1 - place for place in range(classes)],
+        support_vectors=np.eye(len(pairs) + 1, len(pairs)).ravel().tolist(),
+        vectors_per_class=[max(classes - 1 - place, 1) for place in range(classes)],
     )
     return writer.cast(shares, writer.element, FLOAT)
