@@ -11,16 +11,13 @@ import sklearn
 
 from convert.check.parity import Agreement
 from convert.export.candidates import Export
+from convert.pack.runtime import oldest_runtime
 from convert.read.columns import Column
 from convert.read.rows import Rows
 from convert.read.source import Source
 from edgekit import __version__
 from edgekit.manifest import SCHEMA, Dtype, Feature, Manifest, Measured, Parity, Quality, Requires
 
-# The oldest runtime that edgekit's agent is installed with.
-ONNXRUNTIME_MIN = "1.20.0"
-# The first to run the tree operator of ai.onnx.ml 5: 1.20.0 loads no such model, 1.21.0 answers like today's.
-_ONNXRUNTIME_MIN_ML5 = "1.21.0"
 ARCHITECTURES = ["aarch64", "x86_64"]
 _MEBIBYTE = 1 << 20
 _MEMORY_MARGIN = 1.25
@@ -91,7 +88,7 @@ def _feature(column: Column, tensor_dtype: Dtype, *, closed: bool) -> Feature:
 def _requires(found: Findings) -> Requires:
     memory = max(int(found.measured.load_peak_bytes * _MEMORY_MARGIN), _MEMORY_FLOOR_BYTES)
     return Requires(
-        onnxruntime_min=_ONNXRUNTIME_MIN_ML5 if found.made.onnx.opsets.get("ai.onnx.ml", 0) >= 5 else ONNXRUNTIME_MIN,
+        onnxruntime_min=oldest_runtime(found.made.content),
         arch=ARCHITECTURES,
         free_memory_bytes=_whole_mebibytes(memory),
         # Stored and expanded form lie on the device side by side for a moment; stored is never the larger one.

@@ -60,20 +60,22 @@ def attributes(forest: Forest) -> dict[str, Any]:
 
 
 def _rooted(tree: Tree, split: NDArray[Any]) -> tuple[Tree, NDArray[Any]]:
-    """A tree that is a single leaf becomes a split whose both ways lead to it."""
+    """A tree that is a single leaf becomes splits all of whose ways lead to it.
+
+    Two of them: of a root whose both ways lead to one leaf, onnxruntime before 1.30 takes the leaf of the root's number.
+    """
     if tree.left[0] >= 0:
         return tree, split
-    both_ways = np.array([1, -1])
     alone = Tree(
-        feature=np.zeros(2, dtype=np.int64),
-        threshold=np.zeros(2),
-        left=both_ways,
-        right=both_ways,
-        missing_left=np.zeros(2, dtype=bool),
-        target=np.repeat(tree.target[:1], 2),
-        weight=np.repeat(tree.weight[:1], 2),
+        feature=np.zeros(3, dtype=np.int64),
+        threshold=np.zeros(3),
+        left=np.array([2, 2, -1]),
+        right=np.array([1, 2, -1]),
+        missing_left=np.zeros(3, dtype=bool),
+        target=np.repeat(tree.target[:1], 3),
+        weight=np.repeat(tree.weight[:1], 3),
     )
-    return alone, np.zeros(2, dtype=split.dtype)
+    return alone, np.zeros(3, dtype=split.dtype)
 
 
 def _grown(trees: list[Tree], splits: NDArray[Any], leaves: tuple[Ints, NDArray[Any]], *, missing: bool) -> Grown:
