@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from convert.check import comparisons
 from convert.check import session as sessions
 from convert.check.measure import measure
 from convert.check.panel import Panel, empanel
@@ -88,7 +89,7 @@ def prepare(model: Any, data: Given, options: Options, progress: Progress = quie
     progress(Step(Stage.READ))
     source = understand(read_model(model, trust_pickle=options.trust_pickle))
     rows, notes = fit_rows(source, read_rows(data, options.target))
-    columns = describe(rows.frame)
+    columns = comparisons.mark(source.estimator, rows.frame, describe(rows.frame))
     progress(Step(Stage.ASK))
     places = halves(rows)
     everything = ask(source, rows.frame)

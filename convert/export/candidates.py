@@ -1,7 +1,8 @@
 """Builds the ONNX form under each plan and chooses one by parity on the rows that may choose.
 
 The first plan that agrees exactly is taken, among a few of these the one that also agrees where the source model stands
-on a knife's edge; otherwise the one with the fewest changed rows, if it fits the budget.
+on a knife's edge, and then one that has room to spare: what uses up a fifth of the tolerance on a few hundred rows may
+break it on the next million. Otherwise the one with the fewest changed rows is taken, if it fits the budget.
 Nothing that fails parity gets through: the error names the step that differs first.
 """
 
@@ -33,6 +34,7 @@ from edgekit.errors import ModelFault
 from edgekit.manifest import Onnx, Output, Tensor
 
 _PLANS_PAST_EXACT = 3
+_AMPLE = 0.2
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,25 @@ class Attempt:
         return self.exact and self.edge is not None and self.edge.steering == 0
 
     @property
+    def strain(self) -> float:
+        """The share of the tolerance that it uses up on ordinary rows, 0 where that leaves room to spare."""
+        used = np.inf if self.ordinary is None else self.ordinary.strain
+        return 0.0 if used <= _AMPLE else used
+
+    @property
     def badness(self) -> tuple[float, ...]:
         """Sorts attempts from best to worst; those with a fault come last, and of exact ones the size of a difference
-        says nothing.
+        says nothing while there is room to spare.
         """
         if self.ordinary is None or self.edge is None:
             return (np.inf,)
         changes, off, largest = (a + b for a, b in zip(self.ordinary.badness, self.edge.counted.badness, strict=True))
-        return (changes, off, 0.0, self.edge.steering) if self.exact else (changes, off, largest, 0)
+        return (changes, off, 0.0, self.edge.steering, self.strain) if self.exact else (changes, off, largest, 0, 0.0)
 
 
 def try_plans(source: Source, columns: tuple[Column, ...], panel: Panel, progress: Progress = quiet) -> list[Attempt]:
-    """Try the plans in order up to the first that is exact even on a knife's edge, or a few past the first exact one.
+    """Try the plans in order up to the first that is exact even on a knife's edge and with room to spare, or a few past
+    the first exact one.
 
     Raises ModelFault when none can be exported and run.
     """
@@ -97,7 +106,7 @@ def try_plans(source: Source, columns: tuple[Column, ...], panel: Panel, progres
         progress(Step(Stage.EXPORT, plan.name, number, len(plans)))
         attempts.append(_attempt(source, plan, columns, panel))
         first = next((place for place, attempt in enumerate(attempts) if attempt.exact), number)
-        if attempts[-1].strict or number - first >= _PLANS_PAST_EXACT:
+        if (attempts[-1].strict and not attempts[-1].strain) or number - first >= _PLANS_PAST_EXACT:
             break
     if not any(attempt.made for attempt in attempts):
         raise ModelFault(_no_form(source, attempts), reason="not_exportable")
