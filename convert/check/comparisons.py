@@ -3,7 +3,8 @@
 HistGradientBoosting and LightGBM compare float64 with their thresholds, binning and binarizing steps with their edges,
 encoders with the numbers that are their categories. float32 takes a value for a limit where both round to one number.
 A value that equals its limit stays equal; but where rounding already makes one of many values, another value may lie
-beside it tomorrow, on the other side. (Other trees compare float32, and interpolating steps do not jump.)
+beside it tomorrow, on the other side. So may one on the threshold amid two values of a grid (hundredths of a
+dollar), when the value between was not shown. (Other trees compare float32, and interpolating steps do not jump.)
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from convert.read.columns import Column
 _DEEPEST = 8
 # Of ten thousand ordinary values two or three pairs round to one float32 by chance.
 _MERGED_SHARE = 0.01
+# Values of a column that is measured on no grid hardly ever repeat.
+_DISTINCT_SHARE = 0.95
+_ON_GRID = 1e-3
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,30 @@ def _confused(column: Column, frame: pd.DataFrame, limits: list[Reals]) -> bool:
 
 
 def confuses(values: Reals, limits: Reals) -> bool:
-    """True when float32 makes one number of a value and a limit that differ (or not, where it merges values anyway)."""
-    known = np.unique(values[np.isfinite(values)])
+    """True when float32 makes one number of a limit and a value that differ, shown or to be expected."""
+    known, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     limits = np.unique(limits[np.isfinite(limits)])
     with np.errstate(over="ignore"):
         narrow, rounded = known.astype(np.float32), limits.astype(np.float32)
     near = np.searchsorted(narrow, rounded, side="right") - np.searchsorted(narrow, rounded, side="left")
     merged = len(known) - len(np.unique(narrow)) > _MERGED_SHARE * len(known)
     equal = np.zeros(len(limits), dtype=np.int64) if merged else np.isin(limits, known).astype(np.int64)
-    return bool((near > equal).any())
+    if (near > equal).any():
+        return True
+    rough = not np.array_equal(narrow, known) and len(known) < _DISTINCT_SHARE * counts.sum()
+    return rough and _on_grid(known, limits[near == 0])
+
+
+def _on_grid(known: Reals, limits: Reals) -> bool:
+    """True when some limit between two values is a whole number of the smallest step away from them."""
+    gaps = np.diff(known)
+    gaps = gaps[gaps > np.spacing(np.float32(np.abs(known).max()))]
+    places = np.searchsorted(known, limits)
+    inside = (places > 0) & (places < len(known))
+    if len(gaps) == 0 or not inside.any():
+        return False
+    steps = (limits[inside] - known[places[inside] - 1]) / gaps.min()
+    return bool((np.abs(steps - np.rint(steps)) < _ON_GRID).any())
 
 
 def _walk(estimator: Any, view: View, names: list[str], depth: int) -> Iterator[Limits]:
