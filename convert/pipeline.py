@@ -60,6 +60,11 @@ class Case:
         """The features that take no unseen category."""
         return self.choosing.edge.rows.closed | self.judging.edge.rows.closed
 
+    @property
+    def empties(self) -> frozenset[str]:
+        """The features whose empty text means something else than a missing one."""
+        return self.choosing.edge.rows.empties | self.judging.edge.rows.empties
+
 
 def convert(model: Any, data: Given, options: Options, progress: Progress = quiet) -> Conversion:
     """Convert and judge. Raises UsageFault, ModelFault or JudgedBad."""
@@ -157,6 +162,7 @@ def _findings(
         rows=case.rows,
         columns=case.columns,
         closed=case.closed,
+        empties=case.empties,
         made=verdict.candidate.made,
         agreement=verdict.reported,
         max_label_change=options.max_label_change,

@@ -59,10 +59,13 @@ def answer(made: Export, *frames: pd.DataFrame) -> list[Answers]:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one plan: a fault, or how its answers agree on ordinary and on edge rows."""
+    """What became of one plan: a fault (and what to do instead, where that is known), or how its answers agree on
+    ordinary and on edge rows.
+    """
 
     plan: Plan
     fault: str | None = None
+    instead: str = ""
     made: Export | None = None
     ordinary: Agreement | None = None
     edge: EdgeAgreement | None = None
@@ -124,9 +127,12 @@ def _attempt(source: Source, plan: Plan, columns: tuple[Column, ...], panel: Pan
     try:
         made = build(source, plan, columns, ordinary.frame)
         got, got_edge = answer(made, ordinary.frame, edge.trial.frame)
-        return Attempt(plan, None, made, compare(ordinary.expected, got, ordinary.tolerance), edge.judge(got_edge))
+        found = compare(ordinary.expected, got, ordinary.tolerance)
+        return Attempt(plan, made=made, ordinary=found, edge=edge.judge(got_edge))
+    except NotExportable as refusal:
+        return Attempt(plan, fault=str(refusal), instead=refusal.instead)
     except Exception as error:  # noqa: BLE001 - skl2onnx and onnxruntime raise anything; the next plan may do
-        return Attempt(plan, fault=str(error) if isinstance(error, NotExportable) else cause(error))
+        return Attempt(plan, fault=cause(error))
 
 
 def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.DataFrame) -> Export:
@@ -171,14 +177,16 @@ def settle(model: ModelProto, source: Source, plan: Plan, columns: tuple[Column,
 
 
 def _no_form(source: Source, attempts: list[Attempt]) -> str:
-    why = attempts[0].fault if attempts else "its rows fit no plan"
+    why = (attempts[0].fault if attempts else None) or "its rows fit no plan"
+    instead = attempts[0].instead if attempts else ""
     foreign = own_code(source.estimator)
     if foreign is not None:
         return (
             f"{source.kind} contains {foreign}, Python code that no device runs, and has no ONNX form: say the same "
             "with scikit-learn's own steps, or do it before the rows reach the model, in training and on the device"
         )
+    told = why.removeprefix(f"{source.kind}: ")
     return (
-        f"{source.kind} has no ONNX form that edgekit can make ({why}): replace the step that is named, "
-        "or train a model of another kind"
+        f"{source.kind} has no ONNX form that edgekit can make ({told}): "
+        f"{instead or 'replace the step that is named, or train a model of another kind'}"
     )
