@@ -79,7 +79,7 @@ def confuses(values: Reals, limits: Reals) -> bool:
     if (near > equal).any():
         return True
     rough = not np.array_equal(narrow, known) and len(known) < _DISTINCT_SHARE * counts.sum()
-    return rough and _on_grid(known, limits[near == 0])
+    return bool(rough) and _on_grid(known, limits[near == 0])
 
 
 def _on_grid(known: Reals, limits: Reals) -> bool:

@@ -22,7 +22,9 @@ REASONS: dict[type[Any], str] = {
     texts.HashingVectorizer: _HASHES,
     feature_extraction.FeatureHasher: _HASHES,
     feature_extraction.DictVectorizer: _RECORDS,
-    image.PatchExtractor: "it takes images, which are no rows of a table: cut them before the model, and give the pixels as columns",
+    image.PatchExtractor: (
+        "it takes images, which are no rows of a table: cut them before the model, and give the pixels as columns"
+    ),
     decomposition.NMF: _BATCH,
     decomposition.MiniBatchNMF: _BATCH,
     decomposition.LatentDirichletAllocation: (
