@@ -132,7 +132,7 @@ def test_a_confusable_column_leaves_no_plan_in_float32() -> None:
 
 def test_strain_measures_each_column_of_values_by_its_own_spread() -> None:
     expected = Answers(None, np.column_stack([np.linspace(0, 1e6, 50), np.linspace(0, 1, 50)]))
-    moved = Answers(None, expected.numbers + np.array([0.0, 0.01]))  # type: ignore[operator]
+    moved = Answers(None, expected.numbers + np.array([0.0, 0.01]))
     found = compare(expected, moved, Tolerance(300.0, 1e-6))
     assert found.exact
     assert found.strain > 10
