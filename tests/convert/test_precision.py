@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from sklearn.kernel_approximation import PolynomialCountSketch
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, KBinsDiscretizer, OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from convert import convert
 from convert.check.comparisons import confuses, limits_of, mark
@@ -32,6 +34,14 @@ from convert.read.model import LoadedModel
 from convert.read.source import Source, understand
 from edgekit.errors import ModelFault
 from tests.convert.agreement import agreement, own_forms
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small models on a busy machine: threads would only wait for one another."""
+    with threadpool_limits(1):
+        yield
+
 
 STEP = float(np.spacing(np.float64(0.1)))
 
@@ -211,6 +221,6 @@ def test_devices_refuse_an_empty_text_that_is_another_category() -> None:
 def test_a_step_without_a_form_is_named_once_with_what_to_do_instead() -> None:
     remarks = pd.DataFrame({"remark": ["pump leaks", "all well"] * 20})
     with pytest.raises(ModelFault) as caught:
-        convert(HashingVectorizer(), remarks)
+        convert(HashingVectorizer(n_features=16), remarks)
     assert caught.value.message.count("HashingVectorizer") == 1
     assert caught.value.message.endswith("use CountVectorizer or TfidfVectorizer")
