@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from convert.check import comparisons
 from convert.check import session as sessions
 from convert.check.measure import measure
 from convert.check.panel import Panel, empanel
@@ -59,6 +60,11 @@ class Case:
         """The features that take no unseen category."""
         return self.choosing.edge.rows.closed | self.judging.edge.rows.closed
 
+    @property
+    def empties(self) -> frozenset[str]:
+        """The features whose empty text means something else than a missing one."""
+        return self.choosing.edge.rows.empties | self.judging.edge.rows.empties
+
 
 def convert(model: Any, data: Given, options: Options, progress: Progress = quiet) -> Conversion:
     """Convert and judge. Raises UsageFault, ModelFault or JudgedBad."""
@@ -88,7 +94,7 @@ def prepare(model: Any, data: Given, options: Options, progress: Progress = quie
     progress(Step(Stage.READ))
     source = understand(read_model(model, trust_pickle=options.trust_pickle))
     rows, notes = fit_rows(source, read_rows(data, options.target))
-    columns = describe(rows.frame)
+    columns = comparisons.mark(source.estimator, rows.frame, describe(rows.frame))
     progress(Step(Stage.ASK))
     places = halves(rows)
     everything = ask(source, rows.frame)
@@ -156,6 +162,7 @@ def _findings(
         rows=case.rows,
         columns=case.columns,
         closed=case.closed,
+        empties=case.empties,
         made=verdict.candidate.made,
         agreement=verdict.reported,
         max_label_change=options.max_label_change,

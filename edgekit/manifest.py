@@ -32,6 +32,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `nullable`: JSON null (or an absent value) is allowed and reaches the model as `missing` says: `nan` (floats) or
     `empty` (the empty string). `range`: smallest and largest value seen in the training rows. `categories`: the values
     seen, for string and integer categories; `closed`: a value outside them is refused instead of passed on.
+    `refuses_empty`: the empty text is refused, because it stands for a missing one here, which the source model takes
+    for something else.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     range: tuple[float, float] | None = None
     categories: list[str | int] | None = None
     closed: bool = False
+    refuses_empty: bool = False
     unit: str | None = None
 
 

@@ -27,12 +27,16 @@ from convert.read.source import Source, last_step
 _ROWS = 512
 _CALIBRATED = "calibrate the bare estimator and put the scaler before the calibrator in an outer pipeline"
 _TEXTS = "encode text categories with an OrdinalEncoder step before it"
+_EQUALLY_NEAR = (
+    "where many training rows are equally near, which of them count is chance: drop duplicate training rows, give the "
+    "model columns of more detail, and use weights='uniform'"
+)
 _HINTS: dict[str, str] = {
     "CalibratedClassifierCV": _CALIBRATED,
     "HistGradientBoostingClassifier": _TEXTS,
     "HistGradientBoostingRegressor": _TEXTS,
-    "KNeighborsClassifier": "use weights='uniform'",
-    "KNeighborsRegressor": "use weights='uniform'",
+    "KNeighborsClassifier": _EQUALLY_NEAR,
+    "KNeighborsRegressor": _EQUALLY_NEAR,
 }
 _FALLBACK = "replace that step by a simpler one"
 

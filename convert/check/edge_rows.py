@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from convert.check.parity import Tolerance, compare
 from convert.check.special_values import UNSEEN, Kind, Special, special_values
 from convert.check.thresholds import stored_rows, thresholds_of
 from convert.check.ties import find_ties
@@ -29,18 +30,20 @@ _MAX_FEATURES = 256
 _MAX_SPECIAL_ROWS = 2048
 _MAX_THRESHOLDS = 512
 _STORED_ROWS = 16
+_ALIKE_ROWS = 64
 
 
 @dataclass(frozen=True)
 class EdgeRows:
     """`labels[i]` says what is special about row i and `kinds[i]` of which kind it is; `closed` names the features that
-    take no unseen category.
+    take no unseen category, `empties` those whose empty text is another thing to the source model than a missing one.
     """
 
     frame: pd.DataFrame
     labels: tuple[str, ...]
     kinds: NDArray[np.str_]
     closed: frozenset[str]
+    empties: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,24 @@ def make_edge_rows(source: Source, rows: Trial, columns: tuple[Column, ...], see
         labels=tuple(label for part in kept for label in part.labels),
         kinds=np.array([part.kind.value for part in kept for _ in part.labels], dtype=np.str_),
         closed=frozenset(closed),
+        empties=_told_from_missing(source, frame, columns, rows.tolerance),
     )
+
+
+def _told_from_missing(
+    source: Source, frame: pd.DataFrame, columns: tuple[Column, ...], tolerance: Tolerance
+) -> frozenset[str]:
+    """The text columns whose empty text the model answers otherwise than a missing one: a device sends both alike."""
+    base = frame.head(_ALIKE_ROWS)
+    texts = [column for column in columns[:_MAX_FEATURES] if column.kind == "string" and column.missing]
+    return frozenset(column.name for column in texts if not _alike(source, base, column, tolerance))
+
+
+def _alike(source: Source, base: pd.DataFrame, column: Column, tolerance: Tolerance) -> bool:
+    empty = _with(base, column, "")
+    if source.refuses(empty):
+        return False
+    return compare(source.answers(_with(base, column, np.nan)), source.answers(empty), tolerance).exact
 
 
 def _specials(

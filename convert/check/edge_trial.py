@@ -109,7 +109,7 @@ def _finite(source: Source, rows: EdgeRows, tolerance: Tolerance) -> tuple[Trial
     kept = np.flatnonzero(np.isfinite(numbers).all(axis=1))
     labels = tuple(rows.labels[place] for place in kept)
     taken = trial.take(kept)
-    return taken, EdgeRows(taken.frame, labels, rows.kinds[kept], rows.closed)
+    return taken, EdgeRows(taken.frame, labels, rows.kinds[kept], rows.closed, rows.empties)
 
 
 def _on_a_knifes_edge(source: Source, trial: Trial) -> NDArray[np.bool_]:

@@ -47,11 +47,17 @@ class Tolerance:
     relative: float
 
 
+PROBABILITY = Tolerance(1e-4, 1e-3)
+_SPREAD_SHARE = 1e-3
+_SPREAD_FLOOR = 1e-6
+
+
 @dataclass(frozen=True)
 class Agreement:
     """The comparison of `rows` rows. Differences are infinite where one side has a number and the other has none.
 
-    `bad` marks the rows that changed or are off; `worst` is the row to show to people.
+    `bad` marks the rows that changed or are off; `worst` is the row to show to people. `strain`: the largest difference
+    as a share of what is allowed, where of several values each is measured by its own column's spread.
     """
 
     rows: int
@@ -61,6 +67,7 @@ class Agreement:
     max_relative: float
     bad: NDArray[np.bool_]
     worst: int
+    strain: float = 0.0
 
     @property
     def exact(self) -> bool:
@@ -79,11 +86,11 @@ def tolerance_for(role: OutputRole | None, expected: Number | None) -> Tolerance
     float32 carries 6e-8 of a value, and sums over a hundred terms lose about ten times that.
     """
     if role == "probabilities" or expected is None:
-        return Tolerance(1e-4, 1e-3)
+        return PROBABILITY
     finite = expected[np.isfinite(expected)]
     if finite.size == 0:
         return Tolerance(1e-6, 1e-6)
-    return Tolerance(max(1e-3 * float(np.std(finite)), 1e-6 * float(np.median(np.abs(finite))), 1e-12), 1e-6)
+    return Tolerance(max(_SPREAD_SHARE * float(np.std(finite)), 1e-6 * float(np.median(np.abs(finite))), 1e-12), 1e-6)
 
 
 def lossy_tolerance(role: OutputRole | None, expected: Number | None, exact: Tolerance, drift: float) -> Tolerance:
@@ -115,7 +122,20 @@ def compare(expected: Answers, got: Answers, tolerance: Tolerance, among: NDArra
         max_relative=float(relative[difference > tolerance.absolute].max(initial=0.0)),
         bad=changed | off,
         worst=int(np.argmax(np.where(changed, np.inf, by_row))) if len(expected) else 0,
+        strain=_strain(expected.numbers, difference, tolerance),
     )
+
+
+def _strain(expected: Number | None, difference: Number, tolerance: Tolerance) -> float:
+    """Shares of the tolerance, which fits the largest of several columns of values, and hides what small ones lose."""
+    if expected is None or difference.size == 0:
+        return 0.0
+    scale = np.where(np.isfinite(expected), np.abs(expected), 0.0)
+    allowed = np.full(expected.shape[1], tolerance.absolute)
+    if tolerance.relative < PROBABILITY.relative:
+        spread = np.nan_to_num(np.nanstd(np.where(np.isfinite(expected), expected, np.nan), axis=0))
+        allowed = np.minimum(allowed, _SPREAD_SHARE * spread + _SPREAD_FLOOR * tolerance.absolute)
+    return float((difference / (allowed + tolerance.relative * scale)).max())
 
 
 def _changed(expected: Label | None, got: Label | None, rows: int) -> NDArray[np.bool_]:

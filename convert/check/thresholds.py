@@ -19,7 +19,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 Reals = NDArray[np.float64]
-_MEMBERS = ("estimators_", "estimator_", "final_estimator_", "calibrated_classifiers_", "estimator", "best_estimator_")
+_MEMBERS = (
+    "estimators_",
+    "estimator_",
+    "regressor_",
+    "final_estimator_",
+    "calibrated_classifiers_",
+    "best_estimator_",
+    "estimator",
+)
 _DEEPEST = 8
 
 
@@ -64,7 +72,7 @@ def stored_rows(estimator: Any, width: int, names: list[str]) -> Reals | None:
     view, last = unscaled(width), estimator
     while isinstance(last, Pipeline):
         for _, step in last.steps[:-1]:
-            view = _after(step, view, names)
+            view = after(step, view, names)
         last = last.steps[-1][1]
     kept = getattr(last, "_fit_X", None)
     complete = sorted(view.place.tolist()) == list(range(width))
@@ -80,18 +88,18 @@ def _walk(estimator: Any, view: View, names: list[str], depth: int) -> Iterator[
         return
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps[:-1]:
-            view = _after(step, view, names)
+            view = after(step, view, names)
         yield from _walk(estimator.steps[-1][1], view, names, depth + 1)
         return
     own = _own_thresholds(estimator)
     if own is not None:
         yield _mapped(*own, view)
         return
-    for member, columns in _members(estimator):
+    for member, columns in members(estimator):
         yield from _walk(member, view if columns is None else view.take(columns), names, depth + 1)
 
 
-def _members(estimator: Any) -> Iterator[tuple[Any, NDArray[np.int64] | None]]:
+def members(estimator: Any) -> Iterator[tuple[Any, NDArray[np.int64] | None]]:
     """The fitted estimators that it is made of, with the columns each one sees (None: all)."""
     for name in _MEMBERS:
         held = getattr(estimator, name, None)
@@ -109,15 +117,16 @@ def _own_thresholds(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]] | None:
         inner = estimator.tree_.children_left >= 0
         return estimator.tree_.feature[inner], estimator.tree_.threshold[inner]
     if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
-        return _hist(estimator)
+        return hist_thresholds(estimator)
     if hasattr(estimator, "booster_"):
-        return _lightgbm(estimator)
+        return light_thresholds(estimator)
     if hasattr(estimator, "get_booster"):
         return _xgboost(estimator)
     return None
 
 
-def _hist(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def hist_thresholds(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Features and values of a HistGradientBoosting model's thresholds."""
     nodes = np.concatenate([tree.nodes for turn in estimator._predictors for tree in turn])
     nodes = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
     feature = nodes["feature_idx"].astype(np.int64)
@@ -128,7 +137,8 @@ def _hist(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return feature, nodes["num_threshold"]
 
 
-def _lightgbm(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def light_thresholds(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Features and values of a LightGBM model's thresholds."""
     features, values = [], []
     waiting = [tree["tree_structure"] for tree in estimator.booster_.dump_model()["tree_info"]]
     while waiting:
@@ -161,13 +171,13 @@ def _mapped(feature: NDArray[Any], value: NDArray[Any], view: View) -> tuple[Rea
     return view.place[feature][usable].astype(np.float64), back[usable]
 
 
-def _after(step: Any, view: View, names: list[str]) -> View:
-    """What the next step sees."""
+def after(step: Any, view: View, names: list[str]) -> View:
+    """What the step that follows this one sees."""
     if step is None or step == "passthrough":
         return view
     if isinstance(step, Pipeline):
         for _, inner in step.steps:
-            view = _after(inner, view, names)
+            view = after(inner, view, names)
         return view
     if isinstance(step, ColumnTransformer):
         return _after_columns(step, view, names)
@@ -200,9 +210,9 @@ def _after_columns(step: ColumnTransformer, view: View, names: list[str]) -> Vie
         place = step.output_indices_.get(name)
         if place is None or place.stop == place.start:
             continue
-        chosen = _positions(columns, names, len(view.place))
+        chosen = positions(columns, names, len(view.place))
         width = place.stop - place.start
-        seen = unknown(width) if chosen is None else _after(inner, view.take(chosen), names)
+        seen = unknown(width) if chosen is None else after(inner, view.take(chosen), names)
         parts[place.start] = seen if len(seen.place) == width else unknown(width)
     ordered = [parts[start] for start in sorted(parts)]
     if not ordered:
@@ -210,7 +220,8 @@ def _after_columns(step: ColumnTransformer, view: View, names: list[str]) -> Vie
     return View(*(np.concatenate([getattr(part, line) for part in ordered]) for line in ("place", "scale", "offset")))
 
 
-def _positions(columns: Any, names: list[str], width: int) -> NDArray[np.int64] | None:
+def positions(columns: Any, names: list[str], width: int) -> NDArray[np.int64] | None:
+    """The places of a column transformer's columns; None where that is not known."""
     listed = list(columns) if isinstance(columns, list | tuple | np.ndarray) else [columns]
     if all(isinstance(name, str) and name in names for name in listed):
         return np.array([names.index(name) for name in listed], dtype=np.int64)

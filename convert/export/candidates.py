@@ -1,7 +1,8 @@
 """Builds the ONNX form under each plan and chooses one by parity on the rows that may choose.
 
 The first plan that agrees exactly is taken, among a few of these the one that also agrees where the source model stands
-on a knife's edge; otherwise the one with the fewest changed rows, if it fits the budget.
+on a knife's edge, and then one that has room to spare: what uses up a fifth of the tolerance on a few hundred rows may
+break it on the next million. Otherwise the one with the fewest changed rows is taken, if it fits the budget.
 Nothing that fails parity gets through: the error names the step that differs first.
 """
 
@@ -33,6 +34,7 @@ from edgekit.errors import ModelFault
 from edgekit.manifest import Onnx, Output, Tensor
 
 _PLANS_PAST_EXACT = 3
+_AMPLE = 0.2
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,13 @@ def answer(made: Export, *frames: pd.DataFrame) -> list[Answers]:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one plan: a fault, or how its answers agree on ordinary and on edge rows."""
+    """What became of one plan: a fault (and what to do instead, where that is known), or how its answers agree on
+    ordinary and on edge rows.
+    """
 
     plan: Plan
     fault: str | None = None
+    instead: str = ""
     made: Export | None = None
     ordinary: Agreement | None = None
     edge: EdgeAgreement | None = None
@@ -76,18 +81,25 @@ class Attempt:
         return self.exact and self.edge is not None and self.edge.steering == 0
 
     @property
+    def strain(self) -> float:
+        """The share of the tolerance that it uses up on ordinary rows, 0 where that leaves room to spare."""
+        used = np.inf if self.ordinary is None else self.ordinary.strain
+        return 0.0 if used <= _AMPLE else used
+
+    @property
     def badness(self) -> tuple[float, ...]:
         """Sorts attempts from best to worst; those with a fault come last, and of exact ones the size of a difference
-        says nothing.
+        says nothing while there is room to spare.
         """
         if self.ordinary is None or self.edge is None:
             return (np.inf,)
         changes, off, largest = (a + b for a, b in zip(self.ordinary.badness, self.edge.counted.badness, strict=True))
-        return (changes, off, 0.0, self.edge.steering) if self.exact else (changes, off, largest, 0)
+        return (changes, off, 0.0, self.edge.steering, self.strain) if self.exact else (changes, off, largest, 0, 0.0)
 
 
 def try_plans(source: Source, columns: tuple[Column, ...], panel: Panel, progress: Progress = quiet) -> list[Attempt]:
-    """Try the plans in order up to the first that is exact even on a knife's edge, or a few past the first exact one.
+    """Try the plans in order up to the first that is exact even on a knife's edge and with room to spare, or a few past
+    the first exact one.
 
     Raises ModelFault when none can be exported and run.
     """
@@ -97,7 +109,7 @@ def try_plans(source: Source, columns: tuple[Column, ...], panel: Panel, progres
         progress(Step(Stage.EXPORT, plan.name, number, len(plans)))
         attempts.append(_attempt(source, plan, columns, panel))
         first = next((place for place, attempt in enumerate(attempts) if attempt.exact), number)
-        if attempts[-1].strict or number - first >= _PLANS_PAST_EXACT:
+        if (attempts[-1].strict and not attempts[-1].strain) or number - first >= _PLANS_PAST_EXACT:
             break
     if not any(attempt.made for attempt in attempts):
         raise ModelFault(_no_form(source, attempts), reason="not_exportable")
@@ -115,9 +127,12 @@ def _attempt(source: Source, plan: Plan, columns: tuple[Column, ...], panel: Pan
     try:
         made = build(source, plan, columns, ordinary.frame)
         got, got_edge = answer(made, ordinary.frame, edge.trial.frame)
-        return Attempt(plan, None, made, compare(ordinary.expected, got, ordinary.tolerance), edge.judge(got_edge))
+        found = compare(ordinary.expected, got, ordinary.tolerance)
+        return Attempt(plan, made=made, ordinary=found, edge=edge.judge(got_edge))
+    except NotExportable as refusal:
+        return Attempt(plan, fault=str(refusal), instead=refusal.instead)
     except Exception as error:  # noqa: BLE001 - skl2onnx and onnxruntime raise anything; the next plan may do
-        return Attempt(plan, fault=str(error) if isinstance(error, NotExportable) else cause(error))
+        return Attempt(plan, fault=cause(error))
 
 
 def build(source: Source, plan: Plan, columns: tuple[Column, ...], sample: pd.DataFrame) -> Export:
@@ -162,14 +177,16 @@ def settle(model: ModelProto, source: Source, plan: Plan, columns: tuple[Column,
 
 
 def _no_form(source: Source, attempts: list[Attempt]) -> str:
-    why = attempts[0].fault if attempts else "its rows fit no plan"
+    why = (attempts[0].fault if attempts else None) or "its rows fit no plan"
+    instead = attempts[0].instead if attempts else ""
     foreign = own_code(source.estimator)
     if foreign is not None:
         return (
             f"{source.kind} contains {foreign}, Python code that no device runs, and has no ONNX form: say the same "
             "with scikit-learn's own steps, or do it before the rows reach the model, in training and on the device"
         )
+    told = why.removeprefix(f"{source.kind}: ")
     return (
-        f"{source.kind} has no ONNX form that edgekit can make ({why}): replace the step that is named, "
-        "or train a model of another kind"
+        f"{source.kind} has no ONNX form that edgekit can make ({told}): "
+        f"{instead or 'replace the step that is named, or train a model of another kind'}"
     )

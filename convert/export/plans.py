@@ -3,8 +3,9 @@
 edgekit's own exporters first, where they know a part of the model; skl2onnx's are the fallback. float32 first: it is
 smallest and fastest, and right for most models. scikit-learn itself computes preprocessing in float64 and casts to
 float32 just before trees, which the own exporters and the plans "last step in float32" repeat exactly, so steps before
-own trees want float64 first. A scaler before a model of products or kernels is folded into it where that is right, so
-each own plan has a folding twin before it. Which plan is right for a model is decided by parity alone.
+own trees, bins or encoders want float64 first. float32 is left out where the rows hold a value so near a threshold that
+it could confuse the two (`check.comparisons`). A scaler before a model of products or kernels is folded into it where
+that is right, so each own plan has a folding twin before it. Otherwise parity alone decides which plan is right.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from skl2onnx.common.data_types import (
 from skl2onnx.sklapi import CastTransformer
 from sklearn.pipeline import Pipeline
 
+from convert.check.comparisons import limits_of
 from convert.export import fold, own
 from convert.export.naming import input_names
 from convert.export.parts import has_steps, picks_columns, unwrapped
@@ -82,13 +84,24 @@ PLANS = (
 
 
 def plans_for(source: Source, columns: tuple[Column, ...]) -> list[Plan]:
-    """The plans that make sense for such a model and such rows."""
+    """The plans that make sense for such a model and such rows: none in float32 where that could confuse values, and
+    float64 first where the model compares what steps before have computed.
+    """
     fitting = [plan for plan in PLANS if _fits(plan, source, columns)]
+    if any(column.confusable for column in columns):
+        fitting = [plan for plan in fitting if plan.numbers != "float32"]
     if fold.folded(source.estimator, own.folds) is not None:
         fitting = [twin for plan in fitting for twin in ((_folding(plan), plan) if plan.own else (plan,))]
-    if _bare(source) or not own.has_trees(source.estimator):
+    if not _compares_computed(source, columns):
         return fitting
     return sorted(fitting, key=lambda plan: (not plan.own, plan.own and plan.numbers == "float32"))
+
+
+def _compares_computed(source: Source, columns: tuple[Column, ...]) -> bool:
+    """True when trees, bins or encoders compare what steps before them have computed in float64."""
+    if own.has_trees(source.estimator):
+        return not _bare(source)
+    return any(one.place is None for one in limits_of(source.estimator, [column.name for column in columns]))
 
 
 def _folding(plan: Plan) -> Plan:

@@ -27,7 +27,7 @@ _MEMORY_FLOOR_BYTES = 8 * _MEBIBYTE
 @dataclass(frozen=True)
 class Findings:
     """Everything a manifest is made of. `expanded_bytes`: of all entries together; `closed`: features that refuse
-    unseen categories.
+    unseen categories; `empties`: those whose empty text is another thing to the source model than a missing one.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Findings:
     rows: Rows
     columns: tuple[Column, ...]
     closed: frozenset[str]
+    empties: frozenset[str]
     made: Export
     agreement: Agreement
     max_label_change: float
@@ -68,10 +69,18 @@ def make_manifest(found: Findings) -> Manifest:
 
 def _features(found: Findings) -> list[Feature]:
     dtypes = {name: tensor.dtype for tensor in found.made.tensors for name in tensor.features}
-    return [_feature(column, dtypes[column.name], closed=column.name in found.closed) for column in found.columns]
+    return [
+        _feature(
+            column,
+            dtypes[column.name],
+            closed=column.name in found.closed,
+            refuses_empty=column.name in found.empties,
+        )
+        for column in found.columns
+    ]
 
 
-def _feature(column: Column, tensor_dtype: Dtype, *, closed: bool) -> Feature:
+def _feature(column: Column, tensor_dtype: Dtype, *, closed: bool, refuses_empty: bool) -> Feature:
     """A client may send true and false for a boolean column even where the graph takes numbers."""
     dtype: Dtype = "bool" if column.kind == "bool" else tensor_dtype
     return Feature(
@@ -82,6 +91,7 @@ def _feature(column: Column, tensor_dtype: Dtype, *, closed: bool) -> Feature:
         range=None if column.low is None or column.high is None else (column.low, column.high),
         categories=None if column.categories is None else list(column.categories),
         closed=closed,
+        refuses_empty=refuses_empty,
     )
 
 

@@ -16,7 +16,9 @@ MAX_CATEGORIES = 256
 
 @dataclass(frozen=True)
 class Column:
-    """`low`/`high` for numbers; `categories` (sorted) for strings, None when there are too many to be categories."""
+    """`low`/`high` for numbers; `categories` (sorted) for strings, None when there are too many to be categories.
+    `confusable`: float32 could confuse a value with what the model compares it with (`check.comparisons`).
+    """
 
     name: str
     kind: Kind
@@ -24,6 +26,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     categories: tuple[str, ...] | None = None
+    confusable: bool = False
 
 
 def describe(frame: pd.DataFrame) -> tuple[Column, ...]:

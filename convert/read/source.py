@@ -15,6 +15,7 @@ from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 
 from convert.check.parity import Answers, Number
 from convert.check.targets import Targets, plain_classes, side_by_side
+from convert.export.parts import parts_of
 from convert.read import targets as targets_of
 from convert.read.model import LoadedModel
 from convert.read.rows import Rows, meant, plain_columns, some
@@ -193,10 +194,25 @@ def _choose_by_position(source: Source, rows: Rows) -> pd.DataFrame:
     return rows.frame
 
 
+def _knows_category_columns(estimator: Any) -> bool:
+    """True of a LightGBM or XGBoost model whose rows must be a frame of pandas' category type."""
+    if hasattr(estimator, "booster_"):
+        return bool(getattr(estimator.booster_, "pandas_categorical", None))
+    if not hasattr(estimator, "get_booster") or not hasattr(estimator, "n_features_in_"):
+        return False
+    return "c" in (estimator.get_booster().feature_types or [])
+
+
 def _try_first_row(source: Source, rows: Rows) -> None:
     try:
         source.answers(rows.frame.head(1))
     except Exception as error:
+        if any(map(_knows_category_columns, parts_of(source.estimator))):
+            raise ModelFault(
+                f"{source.kind} was fitted on pandas category columns, whose codes depend on the frame it was fitted "
+                "with: put an OrdinalEncoder or OneHotEncoder before it in a pipeline, and fit that on plain columns",
+                reason="category_columns",
+            ) from error
         raise ModelFault(
             f"the model refuses the first row of {rows.origin} ({cause(error)}): "
             "give rows like those it was trained on",

@@ -35,7 +35,7 @@ _CARRIES: dict[Dtype, frozenset[Dtype]] = {
 
 class FeatureProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing wrong with one feature. `problem` is one of `missing`, `unknown`, `null`, `wrong_type`, `not_finite`,
-    `out_of_range`, `unknown_category`, `wrong_length`. `row`: position from 0, when several rows were sent.
+    `out_of_range`, `unknown_category`, `empty`, `wrong_length`. `row`: position from 0, when several rows were sent.
     """
 
     feature: str
@@ -60,7 +60,7 @@ class Column:
     def expected(self) -> str:
         """What a client should have sent, in words."""
         kind = {"float32": "a number", "float64": "a number", "int64": "an integer", "bool": "true or false"}
-        words = kind.get(self.feature.dtype, "text")
+        words = kind.get(self.feature.dtype, "a text that is not empty" if self.feature.refuses_empty else "text")
         if self.allowed is not None:
             words = "one of " + ", ".join(sorted(map(str, self.allowed)))
         return shorten(words if self.fill is None else words + ", or null")
@@ -88,9 +88,12 @@ class Column:
             return self.problem("not_finite", value)
         if not isinstance(cell, str) and not -self.largest <= cell <= self.largest:
             return self.problem("out_of_range", value)
+        return self._read_known(cell)
+
+    def _read_known(self, cell: Cell) -> Cell | FeatureProblem:
         if self.allowed is not None and cell not in self.allowed:
-            return self.problem("unknown_category", value)
-        return cell
+            return self.problem("unknown_category", cell)
+        return self.problem("empty", cell) if cell == "" and self.feature.refuses_empty else cell
 
     def absent(self) -> Cell | FeatureProblem:
         """The cell for a feature that was not sent at all."""

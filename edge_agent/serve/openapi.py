@@ -69,6 +69,8 @@ def _property(feature: Feature) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": [kind, "null"] if feature.nullable else kind}
     if feature.closed and feature.categories is not None:
         schema["enum"] = [*feature.categories, *([None] if feature.nullable else [])]
+    if feature.refuses_empty:
+        schema["minLength"] = 1
     notes = [f"in {feature.unit}"] if feature.unit else []
     if feature.range is not None:
         notes.append(f"{feature.range[0]:g} to {feature.range[1]:g} in training")

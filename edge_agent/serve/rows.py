@@ -139,7 +139,8 @@ class _FastReader:
         self._reorder = _reordering(columns, in_order)
         self._fills = tuple(column.fill for column in columns)
         self._closed = [(place, column.allowed) for place, column in enumerate(columns) if column.allowed is not None]
-        self._checked = bool(self._closed) or any(fill is not None for fill in self._fills)
+        self._never_empty = [place for place, column in enumerate(columns) if column.feature.refuses_empty]
+        self._checked = bool(self._closed) or bool(self._never_empty) or any(fill is not None for fill in self._fills)
 
     def read_one(self, body: bytes) -> Row | None:
         try:
@@ -174,6 +175,8 @@ class _FastReader:
         return Batch(rows, many)
 
     def _known(self, row: tuple[Any, ...]) -> bool:
+        if any(row[place] == "" for place in self._never_empty):
+            return False
         return all(row[place] is None or row[place] in allowed for place, allowed in self._closed)
 
     def _filled(self, row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -14,6 +14,8 @@ from convert.export.products import features, gemm, product
 from convert.export.refusal import NotExportable
 from convert.export.writer import Writer
 
+_MULTIPLIED_OUT = 128  # components: 128 KiB for each row on its way
+
 
 def ridge(writer: Writer) -> None:
     """`KernelRidge`: values [rows, targets]."""
@@ -100,16 +102,33 @@ def additive_chi_squared(writer: Writer) -> None:
 
 
 def count_sketch(writer: Writer) -> None:
-    """`PolynomialCountSketch` (Pham and Pagh 2013): the product of the sketches' Fourier transforms, turned back.
+    """`PolynomialCountSketch` (Pham and Pagh 2013): the circular convolution of the rows' sketches.
 
-    Sketch and transform together are one complex matrix, written as its real and imaginary part.
+    Small sketches are multiplied out. scikit-learn's way, the product of their Fourier transforms turned back, is taken
+    for large ones: its rounding errors are those of the largest component, in the components that are zero too.
     """
+    (_convolved if writer.model.n_components <= _MULTIPLIED_OUT else _by_transforms)(writer)
+
+
+def _convolved(writer: Writer) -> None:
+    size = writer.model.n_components
+    turns = (np.arange(size)[:, None] - np.arange(size)[None, :]) % size
+    found = _sketched(writer, np.eye(size), 0)
+    for place in range(1, writer.model.degree):
+        turned = writer.node("Gather", found, writer.constant(turns), axis=1)
+        factors = writer.node("Unsqueeze", _sketched(writer, np.eye(size), place), writer.constant(np.array([2])))
+        found = writer.node("Squeeze", writer.node("MatMul", turned, factors), writer.constant(np.array([2])))
+    writer.finish(0, found)
+
+
+def _by_transforms(writer: Writer) -> None:
+    """Sketch and transform together are one complex matrix, written as its real and imaginary part."""
     model = writer.model
     size = model.n_components
     waves = np.exp(-2j * np.pi * np.outer(np.arange(size), np.arange(size // 2 + 1)) / size)
-    real_part, imaginary = _transformed(writer, waves, 0)
+    real_part, imaginary = (_sketched(writer, part, 0) for part in (waves.real, waves.imag))
     for place in range(1, model.degree):
-        a, b = _transformed(writer, waves, place)
+        a, b = (_sketched(writer, part, place) for part in (waves.real, waves.imag))
         straight = writer.node("Sub", writer.node("Mul", real_part, a), writer.node("Mul", imaginary, b))
         crossed = writer.node("Add", writer.node("Mul", real_part, b), writer.node("Mul", imaginary, a))
         real_part, imaginary = straight, crossed
@@ -119,13 +138,13 @@ def count_sketch(writer: Writer) -> None:
     writer.finish(0, writer.node("MatMul", joined, writer.numbers(np.vstack([back.real, -back.imag]))))
 
 
-def _transformed(writer: Writer, waves: Any, place: int) -> tuple[str, str]:
+def _sketched(writer: Writer, lines: Any, place: int) -> str:
+    """The rows' sketch of one degree, times a matrix with a line for each bucket."""
     model = writer.model
     buckets, bits = np.asarray(model.indexHash_)[place], np.asarray(model.bitHash_)[place]
-    lines = bits[:, None] * waves[buckets]
-    constant = np.zeros(waves.shape[1]) + (np.sqrt(model.coef0) * lines[-1] if model.coef0 != 0 else 0.0)
-    lines = np.sqrt(model.gamma) * (lines[:-1] if model.coef0 != 0 else lines)
-    return product(writer, lines.real, constant.real), product(writer, lines.imag, constant.imag)
+    chosen = bits[:, None] * lines[buckets]
+    constant = np.zeros(lines.shape[1]) + (np.sqrt(model.coef0) * chosen[-1] if model.coef0 != 0 else 0.0)
+    return product(writer, np.sqrt(model.gamma) * (chosen[:-1] if model.coef0 != 0 else chosen), constant)
 
 
 def spread_labels(writer: Writer) -> None:

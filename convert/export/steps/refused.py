@@ -12,22 +12,32 @@ from convert.export.refusal import NotExportable
 from convert.export.writer import Writer
 
 _HASHES = "it hashes words by MurmurHash3, which no operator computes: use CountVectorizer or TfidfVectorizer"
-_BATCH = "its stopping rule looks at all rows of a batch, so that the answer for a row depends on the rows beside it"
-_RECORDS = "it takes dictionaries, which are no rows of a table"
+_BATCH = (
+    "its stopping rule looks at all rows of a batch, so that a row's answer depends on the rows beside it: "
+    "use TruncatedSVD or PCA"
+)
+_RECORDS = "it takes dictionaries, which are no rows of a table: use OneHotEncoder on columns"
 
 REASONS: dict[type[Any], str] = {
     texts.HashingVectorizer: _HASHES,
     feature_extraction.FeatureHasher: _HASHES,
     feature_extraction.DictVectorizer: _RECORDS,
-    image.PatchExtractor: "it takes images, which are no rows of a table",
+    image.PatchExtractor: (
+        "it takes images, which are no rows of a table: cut them before the model, and give the pixels as columns"
+    ),
     decomposition.NMF: _BATCH,
     decomposition.MiniBatchNMF: _BATCH,
-    decomposition.LatentDirichletAllocation: "it iterates with the digamma function until each row has converged",
-    neighbors.RadiusNeighborsTransformer: "it gives a sparse graph with as many neighbours as each row happens to have",
+    decomposition.LatentDirichletAllocation: (
+        "it iterates with the digamma function until each row has converged: use TruncatedSVD"
+    ),
+    neighbors.RadiusNeighborsTransformer: (
+        "it gives a sparse graph with as many neighbours as each row happens to have: use KNeighborsTransformer"
+    ),
 }
 
 
 def refuse(writer: Writer) -> None:
     """Raises NotExportable with the reason."""
     kind = type(writer.model)
-    raise NotExportable(f"{kind.__name__} has no ONNX form: {REASONS[kind]}")
+    reason, _, instead = REASONS[kind].partition(": ")
+    raise NotExportable(f"{kind.__name__}: {reason}", instead=instead)

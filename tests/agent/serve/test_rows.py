@@ -17,7 +17,8 @@ from edgekit.errors import BundleError, MessageError
 from tests.support.models import make_bundle, make_mixed_bundle
 
 PUMP = RowReader(bundle.parse(make_bundle()).manifest)
-METER = RowReader(bundle.parse(make_mixed_bundle()).manifest)
+METER_MANIFEST = bundle.parse(make_mixed_bundle()).manifest
+METER = RowReader(METER_MANIFEST)
 GOOD: dict[str, Any] = {"temperature": 20.5, "cycles": 3, "mode": "eco", "running": True, "site": "north"}
 PACKED = (20.5, 3, "eco", "north", True)  # the order of the tensors: numbers, counts, texts, flags
 
@@ -181,3 +182,26 @@ def test_a_nan_from_python_is_a_missing_value() -> None:
     with pytest.raises(RowsRefused) as refusal:
         PUMP.from_values([1.0, math.nan, 2.0])
     assert refusal.value.problems[0].problem == "null"
+
+
+STRICT = RowReader(
+    msgspec.structs.replace(
+        METER_MANIFEST,
+        inputs=[
+            msgspec.structs.replace(feature, refuses_empty=feature.name == "site") for feature in METER_MANIFEST.inputs
+        ],
+    )
+)
+
+
+@pytest.mark.parametrize("sent", [body(site=""), b"[" + body(site="") + b"]"], ids=["one", "several"])
+def test_an_empty_text_is_refused_where_the_model_tells_it_from_a_missing_one(sent: bytes) -> None:
+    with pytest.raises(RowsRefused) as refusal:
+        STRICT.from_json(sent)
+    assert [(found.feature, found.problem) for found in refusal.value.problems] == [("site", "empty")]
+    assert "not empty, or null" in refusal.value.problems[0].expected
+
+
+def test_a_missing_text_is_taken_where_the_empty_one_is_refused_and_elsewhere_both_are() -> None:
+    assert STRICT.from_json(body(site=None)).rows[0][3] == ""
+    assert METER.from_json(body(site="")).rows[0][3] == ""
