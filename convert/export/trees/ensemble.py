@@ -62,7 +62,8 @@ def attributes(forest: Forest) -> dict[str, Any]:
 def _rooted(tree: Tree, split: NDArray[Any]) -> tuple[Tree, NDArray[Any]]:
     """A tree that is a single leaf becomes splits all of whose ways lead to it.
 
-    Two of them: of a root whose both ways lead to one leaf, onnxruntime before 1.30 takes the leaf of the root's number.
+    Two of them: of a root whose both ways lead to one leaf, onnxruntime before 1.30 takes the leaf that bears the
+    root's number.
     """
     if tree.left[0] >= 0:
         return tree, split
