@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import ModelProto
 
+from convert.export import canonical
 from convert.shrink import ensembles, operators, subsets, trees, weights
 from convert.shrink.operators import Feeds
 
@@ -55,7 +56,7 @@ def make(content: bytes, name: str, batches: Sequence[Feeds] = ()) -> bytes | No
         return content
     model = onnx.load_from_string(content)
     made = _make(model, name, batches)
-    return None if made is None else made.SerializeToString(deterministic=True)
+    return None if made is None else canonical.serialise(made)
 
 
 def _make(model: ModelProto, name: str, batches: Sequence[Feeds]) -> ModelProto | None:
