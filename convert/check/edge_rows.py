@@ -95,9 +95,10 @@ def _specials(
     closed = {swap.column.name for swap in unseen if source.refuses(_swapped(base, [swap]))}
     open_ones = [swap for swap in wanted if not (swap.column.name in closed and isinstance(swap.value, str))]
     parts = []
-    for kind, alike in groupby(sorted(open_ones, key=lambda swap: swap.special.kind), lambda swap: swap.special.kind):
+    by_kind = groupby(sorted(open_ones, key=lambda swap: swap.special.kind), lambda swap: swap.special.kind)
+    for kind, alike in ((kind, list(group)) for kind, group in by_kind):
         # A model that refuses values seen in the rows is at fault elsewhere.
-        kept = list(alike) if kind is Kind.RIM else _answered(source, base, list(alike))
+        kept = alike if kind is Kind.RIM else _answered(source, base, alike)
         labels = [f"{swap.column.name} {swap.special.about}" for swap in kept for _ in range(each)]
         parts.append(_Part(_swapped(base, kept), labels, kind))
     return parts, closed

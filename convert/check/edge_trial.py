@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from convert.check.edge_rows import EdgeRows, make_edge_rows
-from convert.check.parity import Agreement, Answers, Tolerance, compare, near_tie, within
+from convert.check.parity import Agreement, Answers, Tolerance, compare, near_tie, rounding_within
 from convert.check.special_values import Kind
 from convert.check.trial import Trial, ask
 from convert.read.columns import Column
@@ -159,4 +159,4 @@ def lossy_edge_rows_fit(edge: EdgeTrial, got: Answers, tolerance: Tolerance, bud
     """
     here = edge.counts & ~np.isin(edge.rows.kinds, _LOSSLESS_ONLY)
     found = compare(edge.trial.expected, got, tolerance, here)
-    return within(found, _LOSSY_SHARE * budget)
+    return rounding_within(found, _LOSSY_SHARE * budget, labelled=edge.trial.expected.label is not None)

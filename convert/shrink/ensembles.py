@@ -83,3 +83,16 @@ def numeric(node: NodeProto) -> NDArray[np.bool_]:
     edge = np.finfo(np.float32).max
     marks: NDArray[np.bool_] = (read(node, "nodes_modes") != _MEMBER) & (np.abs(splits) < edge)
     return marks
+
+
+def topmost(node: NodeProto, share: float) -> NDArray[np.bool_]:
+    """Marks the nodes of the upper levels of all trees, of as many as together hold at most this share of the nodes."""
+    children = np.stack([read(node, name) for name in _IDS], axis=1)
+    inner = np.stack([read(node, name) for name in _FLAGS], axis=1) == 0
+    marks = np.zeros(len(children), dtype=bool)
+    level = np.unique(read(node, "tree_roots"))
+    while len(level) and marks.sum() + len(level) <= share * len(marks):
+        marks[level] = True
+        below = np.unique(children[level][inner[level]])
+        level = below[~marks[below]]
+    return marks
