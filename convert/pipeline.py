@@ -76,7 +76,7 @@ def convert(model: Any, data: Given, options: Options, progress: Progress = quie
     verdict, remarks = ship(case, choice, exact, options)
     contents = entries(case, verdict)
     progress(Step(Stage.MEASURE))
-    record = record or make_record(_measure(case, verdict), choice, verdict.candidate.name, remarks)
+    record = record or make_record(_measure(case, verdict), choice, verdict.candidate.name, [*choice.remarks, *remarks])
     progress(Step(Stage.PACK))
     manifest = make_manifest(_findings(case, verdict, options, contents, record.measured()))
     seen = Evidence(case.source, case.rows, case.columns, case.judging, verdict, options.metric_drop)

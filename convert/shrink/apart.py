@@ -57,6 +57,11 @@ class Apart:
         """There is a process: the model is large."""
         return self._process is not None
 
+    @property
+    def late(self) -> bool:
+        """The process still works when its time is over."""
+        return self._process is not None and self._process.poll() is None
+
     def begin(self, source: Source, columns: tuple[Column, ...]) -> None:
         """Start the process for a model that is large and can be written down."""
         try:

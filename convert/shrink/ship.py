@@ -19,6 +19,8 @@ from convert.shrink.variants import EXACT, make
 from convert.shrink.weigh import PLAIN, Scales, calibration, weigh_forms
 from edgekit.errors import UsageFault
 
+_LATE = "skl2onnx did not finish the plain export in time: sizes and times are not compared with it"
+
 
 @dataclass(frozen=True)
 class Exports:
@@ -30,11 +32,12 @@ class Exports:
 
 @dataclass(frozen=True)
 class Choice:
-    """The form to judge, and what the report tells of all that were weighed."""
+    """The form to judge, and what the report tells of all that were weighed, and of what could not be."""
 
     candidate: Candidate
     variants: list[VariantLine]
     plain: PlainExport | None
+    remarks: tuple[str, ...] = ()
 
 
 def choose_form(
@@ -48,7 +51,8 @@ def choose_form(
     shrunk = weigh_forms(scales, plain, progress)
     tolerance = scales.tolerance if shrunk.form.lossy else None
     candidate = replace(_candidate(shrunk.form.name, shrunk.made, tolerance), packed=shrunk.form.packed)
-    return Choice(candidate, shrunk.variants, shrunk.plain)
+    late = plain is None and exports.apart is not None and exports.apart.late
+    return Choice(candidate, shrunk.variants, shrunk.plain, (_LATE,) if late else ())
 
 
 def choose_again(

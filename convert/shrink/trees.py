@@ -16,7 +16,6 @@ from onnx import ModelProto
 from convert.shrink import tables
 from convert.shrink.ensembles import Leaves, ensembles, numeric, read, read_leaves, topmost, write, write_leaves
 
-
 _KEPT_SHARE = 1 / 12
 
 
