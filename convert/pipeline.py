@@ -31,7 +31,8 @@ from convert.read.model import read_model
 from convert.read.rows import Rows, read_rows
 from convert.read.source import Source, fit_rows, understand
 from convert.report.evidence import Evidence
-from convert.shrink.ship import Choice, choose_again, choose_form
+from convert.shrink.apart import Apart
+from convert.shrink.ship import Choice, Exports, choose_again, choose_form
 from convert.shrink.variants import EXACT
 from edgekit import golden as documents
 from edgekit import packing
@@ -69,17 +70,19 @@ class Case:
 def convert(model: Any, data: Given, options: Options, progress: Progress = quiet) -> Conversion:
     """Convert and judge. Raises UsageFault, ModelFault or JudgedBad."""
     record = None if options.measured is None else read_record(options.measured)
-    case = prepare(model, data, options, progress)
-    attempts, exact = choose(case, options, progress)
-    if record is None:
-        choice = choose_form(case.source, case.columns, case.choosing, (attempts, exact), options, progress)
-    else:
-        choice = choose_again(record.form, case.source, case.columns, case.choosing, (attempts, exact), options)
+    with Apart() as apart:
+        case = prepare(model, data, options, progress, None if record is not None else apart)
+        attempts, exact = choose(case, options, progress)
+        exports = Exports(exact, apart)
+        if record is None:
+            choice = choose_form(case.source, case.columns, case.choosing, exports, options, progress)
+        else:
+            choice = choose_again(record.form, case.source, case.columns, case.choosing, exports, options)
     progress(Step(Stage.JUDGE))
     verdict, remarks = ship(case, choice, exact, options)
     contents = entries(case, verdict)
     progress(Step(Stage.MEASURE))
-    record = record or make_record(_measure(case, verdict), choice, verdict.candidate.name, remarks)
+    record = record or make_record(_measure(case, verdict), choice, verdict.candidate.name, [*choice.remarks, *remarks])
     progress(Step(Stage.PACK))
     manifest = make_manifest(_findings(case, verdict, options, contents, record.measured()))
     seen = Evidence(case.source, case.rows, case.columns, case.judging, verdict, options.metric_drop)
@@ -89,12 +92,16 @@ def convert(model: Any, data: Given, options: Options, progress: Progress = quie
     return finish(packing.build(manifest, contents, ready), outcome)
 
 
-def prepare(model: Any, data: Given, options: Options, progress: Progress = quiet) -> Case:
-    """Read model and rows, and ask the source model everything that will be needed."""
+def prepare(model: Any, data: Given, options: Options, progress: Progress = quiet, apart: Apart | None = None) -> Case:
+    """Read model and rows, and ask the source model everything that will be needed. `apart` begins with the plain
+    export.
+    """
     progress(Step(Stage.READ))
     source = understand(read_model(model, trust_pickle=options.trust_pickle))
     rows, notes = fit_rows(source, read_rows(data, options.target))
     columns = comparisons.mark(source.estimator, rows.frame, describe(rows.frame))
+    if apart is not None:
+        apart.begin(source, columns)
     progress(Step(Stage.ASK))
     places = halves(rows)
     everything = ask(source, rows.frame)

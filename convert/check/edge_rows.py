@@ -55,6 +55,19 @@ class _Part:
     kind: Kind
 
 
+@dataclass(frozen=True)
+class _Swap:
+    """A special value for one column."""
+
+    column: Column
+    special: Special
+
+    @property
+    def value(self) -> Any:
+        """As the column holds it."""
+        return int(self.special.value) if self.column.kind == "integer" else self.special.value
+
+
 def make_edge_rows(source: Source, rows: Trial, columns: tuple[Column, ...], seed: int = 0) -> EdgeRows:
     """Edge rows built on rows of this trial: for at most the first 256 features and 512 thresholds."""
     rng = np.random.default_rng(seed)
@@ -94,34 +107,55 @@ def _alike(source: Source, base: pd.DataFrame, column: Column, tolerance: Tolera
 def _specials(
     source: Source, frame: pd.DataFrame, columns: tuple[Column, ...], rng: np.random.Generator
 ) -> tuple[list[_Part], set[str]]:
-    wanted = [(column, special) for column in columns[:_MAX_FEATURES] for special in special_values(column)]
-    wanted = [(column, special) for column, special in wanted if _fits(frame[column.name].dtype, special.value)]
+    wanted = [_Swap(column, special) for column in columns[:_MAX_FEATURES] for special in special_values(column)]
+    wanted = [swap for swap in wanted if _fits(frame[swap.column.name].dtype, swap.special.value)]
     each = max(1, min(_BASE_ROWS, len(frame), _MAX_SPECIAL_ROWS // max(len(wanted), 1)))
-    base = frame.iloc[np.sort(rng.choice(len(frame), each, replace=False))]
-    closed = {
-        column.name
-        for column, special in wanted
-        if special.value == UNSEEN and source.refuses(_with(base, column, special.value))
+    base = frame.iloc[np.sort(rng.choice(len(frame), each, replace=False))].reset_index(drop=True)
+    unseen = [swap for swap in wanted if swap.special.value == UNSEEN]
+    closed = {swap.column.name for swap in unseen if source.refuses(_swapped(base, [swap]))}
+    open_ones = [swap for swap in wanted if not (swap.column.name in closed and isinstance(swap.value, str))]
+    parts = []
+    by_kind = groupby(sorted(open_ones, key=lambda swap: swap.special.kind), lambda swap: swap.special.kind)
+    for kind, alike in ((kind, list(group)) for kind, group in by_kind):
+        # A model that refuses values seen in the rows is at fault elsewhere.
+        kept = alike if kind is Kind.RIM else _answered(source, base, alike)
+        labels = [f"{swap.column.name} {swap.special.about}" for swap in kept for _ in range(each)]
+        parts.append(_Part(_swapped(base, kept), labels, kind))
+    return parts, closed
+
+
+def _answered(source: Source, base: pd.DataFrame, swaps: list[_Swap]) -> list[_Swap]:
+    """The swaps that the source model answers, found by halving: some models take their time per call."""
+    if not swaps or not source.refuses(_swapped(base, swaps)):
+        return swaps
+    if len(swaps) == 1:
+        return []
+    middle = len(swaps) // 2
+    return _answered(source, base, swaps[:middle]) + _answered(source, base, swaps[middle:])
+
+
+def _swapped(base: pd.DataFrame, swaps: list[_Swap]) -> pd.DataFrame:
+    """The base rows once for each swap, with its value in its column."""
+    each = len(base)
+    places: dict[str, list[int]] = {}
+    for place, swap in enumerate(swaps):
+        places.setdefault(swap.column.name, []).append(place)
+    values = {
+        name: [(place * each, (place + 1) * each, swaps[place].value) for place in found]
+        for name, found in places.items()
     }
-    texts = [(column, special) for column, special in wanted if not (column.name in closed and _is_text(special))]
-    made = [
-        _Part(_with(base, column, special.value), [f"{column.name} {special.about}"] * each, special.kind)
-        for column, special in sorted(texts, key=lambda pair: pair[1].kind)
-    ]
-    return [part for _, parts in groupby(made, lambda part: part.kind) for part in _taken(source, list(parts))], closed
+    return _replaced(base.iloc[np.tile(np.arange(each), len(swaps))], values)
 
 
-def _is_text(special: Special) -> bool:
-    return isinstance(special.value, str)
-
-
-def _taken(source: Source, parts: list[_Part]) -> list[_Part]:
-    """The parts that the source model answers. A model that refuses values seen in the rows is at fault elsewhere."""
-    if not parts or parts[0].kind is Kind.RIM:
-        return parts
-    if not source.refuses(pd.concat([part.frame for part in parts], ignore_index=True)):
-        return parts
-    return [part for part in parts if not source.refuses(part.frame)]
+def _replaced(rows: pd.DataFrame, values: dict[str, list[tuple[int, int, Any]]]) -> pd.DataFrame:
+    """The rows, numbered anew, with other values in some columns: from one place to another."""
+    changed = {}
+    for name, spans in values.items():
+        column = rows[name].to_numpy(copy=True)
+        for start, end, value in spans:
+            column[start:end] = value
+        changed[name] = column
+    return rows.reset_index(drop=True).assign(**changed)
 
 
 def _fits(dtype: Any, value: Any) -> bool:
@@ -129,11 +163,6 @@ def _fits(dtype: Any, value: Any) -> bool:
     if dtype.kind not in "iu" or not isinstance(value, int | float) or np.isnan(value):
         return True
     return bool(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
-
-
-def _with(base: pd.DataFrame, column: Column, value: Any) -> pd.DataFrame:
-    held = int(value) if column.kind == "integer" else value
-    return base.assign(**{column.name: pd.Series([held] * len(base), index=base.index, dtype=base[column.name].dtype)})
 
 
 def _at_thresholds(
@@ -145,12 +174,16 @@ def _at_thresholds(
     places, values = thresholds_of(source.estimator, len(names), names)
     usable = np.flatnonzero([columns[place].kind in ("number", "integer") for place in places])
     chosen = np.sort(rng.choice(usable, min(_MAX_THRESHOLDS, len(usable)), replace=False))
+    spans: dict[str, list[tuple[int, int, Any]]] = {}
+    labels: list[str] = []
+    picked = [np.zeros(0, dtype=np.int64)]
     for place in np.unique(places[chosen]):
         here = values[chosen][places[chosen] == place]
         near, about = _neighbours(frame[names[place]], here)
-        picked = frame.iloc[rng.integers(0, len(frame), len(near))].reset_index(drop=True)
-        labels = [f"{names[place]} {text}" for text in about]
-        yield _Part(picked.assign(**{names[place]: near}), labels, Kind.THRESHOLD)
+        picked.append(rng.integers(0, len(frame), len(near)))
+        spans[names[place]] = [(len(labels), len(labels) + len(near), near)]
+        labels += [f"{names[place]} {text}" for text in about]
+    yield _Part(_replaced(frame.iloc[np.concatenate(picked)], spans), labels, Kind.THRESHOLD)
 
 
 def _neighbours(column: pd.Series, values: NDArray[np.float64]) -> tuple[NDArray[Any], list[str]]:

@@ -19,6 +19,8 @@ from edgekit.manifest import OutputRole
 Number = NDArray[np.float64]
 Label = NDArray[Any]
 
+_MOVED_TIMES = 10.0
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -187,8 +189,17 @@ def _near(numbers: Number, tolerance: Tolerance) -> NDArray[np.bool_]:
     return near
 
 
-def within(agreement: Agreement, budget: float) -> bool:
-    """True when the shares of changed and of off rows are at most `budget` and every difference is finite."""
-    allowed = budget * agreement.rows
-    few = agreement.label_changes <= allowed and agreement.rows_off <= allowed
+def within(agreement: Agreement, budget: float, moved: float | None = None) -> bool:
+    """True when the shares of changed and of off rows are at most `budget` and every difference is finite; `moved`: an
+    own budget for rows that are off.
+    """
+    few = agreement.label_changes <= budget * agreement.rows
+    few = few and agreement.rows_off <= (budget if moved is None else moved) * agreement.rows
     return few and np.isfinite(agreement.max_absolute).item()
+
+
+def rounding_within(agreement: Agreement, budget: float, *, labelled: bool) -> bool:
+    """The rule for forms that round. Where rows have labels, these are what the budget is about: ten times as many rows
+    may have a number that moved.
+    """
+    return within(agreement, budget, _MOVED_TIMES * budget if labelled else budget)

@@ -59,4 +59,4 @@ def _mixed(start: pd.DataFrame, end: pd.DataFrame, fractions: list[str], shares:
         moved[name] = (
             np.where(np.isnan(a) | np.isnan(b), a, a * (1 - share) + b * share).astype(np.float32).astype(a.dtype)
         )
-    return pd.concat([start] * steps, ignore_index=True).assign(**moved)
+    return start.iloc[np.tile(np.arange(len(start)), steps)].reset_index(drop=True).assign(**moved)

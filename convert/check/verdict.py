@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from convert.check.edge_trial import EdgeAgreement, lossy_edge_rows_fit
 from convert.check.gate import Gate, pass_quality
 from convert.check.panel import Panel
-from convert.check.parity import Agreement, Answers, Tolerance, compare, within
+from convert.check.parity import Agreement, Answers, Tolerance, compare, rounding_within
 from convert.check.quality import measure_quality
 from convert.export.candidates import Export, answer
 from convert.options import Options
@@ -63,8 +63,8 @@ def judge(source: Source, panel: Panel, candidate: Candidate) -> Verdict:
 def turned_down(panel: Panel, verdict: Verdict, options: Options) -> str | None:
     """Why a form that rounds does not ship; None when it does."""
     found, tolerance = verdict.reported, verdict.candidate.tolerance or panel.rows.tolerance
-    if not within(found, options.max_label_change):
-        return f"{int(found.bad.sum()):,} of {found.rows:,} answers change"
+    if not rounding_within(found, options.max_label_change, labelled=panel.rows.expected.label is not None):
+        return f"{found.label_changes:,} labels change and {found.rows_off:,} numbers move of {found.rows:,} rows"
     quality = verdict.quality
     if quality is not None and quality.source - quality.converted > options.metric_drop:
         return f"{quality.metric} falls from {quality.source:.4f} to {quality.converted:.4f}"

@@ -175,3 +175,8 @@ def estimator_for(plan: Plan, estimator: Any) -> Any:
         return estimator
     *before, last = estimator.steps
     return Pipeline([*before, ("edgekit_cast", CastTransformer(dtype=np.float32)), last])
+
+
+def plain_plan(source: Source, columns: tuple[Column, ...]) -> Plan | None:
+    """The first plan of skl2onnx alone that fits the rows: what anybody would export."""
+    return next((plan for plan in plans_for(source, columns) if not plan.own and not plan.cast), None)

@@ -7,58 +7,64 @@ from dataclasses import dataclass, replace
 from convert.check.panel import Panel
 from convert.check.parity import Tolerance, lossy_tolerance
 from convert.check.verdict import Candidate
-from convert.export.candidates import Attempt, Export
+from convert.export.candidates import Export
 from convert.options import Options
 from convert.pack.report import PlainExport, VariantLine
 from convert.progress import Progress, Stage, Step
 from convert.read.columns import Column
 from convert.read.source import Source
+from convert.shrink.apart import Apart
 from convert.shrink.plain import make_plain
 from convert.shrink.variants import EXACT, make
 from convert.shrink.weigh import PLAIN, Scales, calibration, weigh_forms
 from edgekit.errors import UsageFault
 
-# For a forest of this size skl2onnx takes twenty seconds and makes forty megabytes: a conversion should take less.
-_MOST_COMPARED_BYTES = 8 << 20
+_LATE = "skl2onnx did not finish the plain export in time: sizes and times are not compared with it"
 
-Exports = tuple[list[Attempt], Export]
+
+@dataclass(frozen=True)
+class Exports:
+    """The exact form, and the process that makes the plain one of a large model."""
+
+    exact: Export
+    apart: Apart | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The form to judge, and what the report tells of all that were weighed."""
+    """The form to judge, and what the report tells of all that were weighed, and of what could not be."""
 
     candidate: Candidate
     variants: list[VariantLine]
     plain: PlainExport | None
+    remarks: tuple[str, ...] = ()
 
 
 def choose_form(
     source: Source, columns: tuple[Column, ...], panel: Panel, exports: Exports, options: Options, progress: Progress
 ) -> Choice:
     """Weigh the forms and choose one. Raises what onnxruntime raises."""
-    attempts, exact = exports
     progress(Step(Stage.PLAIN))
-    compared = len(exact.content) <= _MOST_COMPARED_BYTES
-    plain = make_plain(source, columns, panel, attempts, options.max_label_change) if compared else None
+    plain = make_plain(source, columns, panel, exports.apart, options.max_label_change)
     progress(Step(Stage.SHRINK))
-    scales = Scales(source, exact, panel, _tolerance(source, panel, options), options)
+    scales = Scales(source, exports.exact, panel, _tolerance(source, panel, options), options)
     shrunk = weigh_forms(scales, plain, progress)
     tolerance = scales.tolerance if shrunk.form.lossy else None
     candidate = replace(_candidate(shrunk.form.name, shrunk.made, tolerance), packed=shrunk.form.packed)
-    return Choice(candidate, shrunk.variants, shrunk.plain)
+    late = plain is None and exports.apart is not None and exports.apart.late
+    return Choice(candidate, shrunk.variants, shrunk.plain, (_LATE,) if late else ())
 
 
 def choose_again(
     form: str, source: Source, columns: tuple[Column, ...], panel: Panel, exports: Exports, options: Options
 ) -> Choice:
     """The form of this name. Raises UsageFault when there is none of it for this model."""
-    attempts, exact = exports
+    exact = exports.exact
     scales = Scales(source, exact, panel, _tolerance(source, panel, options), options)
     if form == EXACT:
         return Choice(Candidate(EXACT, exact), [], None)
     if form == PLAIN:
-        plain = make_plain(source, columns, panel, attempts, options.max_label_change)
+        plain = make_plain(source, columns, panel, exports.apart, options.max_label_change)
         if plain is not None and plain.made is not None:
             return Choice(_candidate(PLAIN, plain.made, None), [], None)
     content = _made_again(scales, form)

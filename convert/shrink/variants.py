@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import onnx
 from onnx import ModelProto
 
+from convert.export import canonical
 from convert.shrink import ensembles, operators, subsets, trees, weights
 from convert.shrink.operators import Feeds
 
 EXACT = "exact"
 HALF, GRID, DYNAMIC, STATIC = "fp16 weights", "int8 grid weights", "dynamic int8", "static int8"
-LEAF_BITS = (8, 10, 12, 16)
-THRESHOLDS = (63, 127, 255, 511, 1023)
+LEAF_BITS = (5, 6, 7, 8, 9, 10, 11, 12, 16)
+THRESHOLDS = (63, 127, 255, 383, 511, 767, 1023)
 TREE_SHARES = (25, 50, 75)
 # Below this integer operators cost more than they save.
 _WORTHWHILE_BYTES = 16 << 10
@@ -55,7 +56,7 @@ def make(content: bytes, name: str, batches: Sequence[Feeds] = ()) -> bytes | No
         return content
     model = onnx.load_from_string(content)
     made = _make(model, name, batches)
-    return None if made is None else made.SerializeToString(deterministic=True)
+    return None if made is None else canonical.serialise(made)
 
 
 def _make(model: ModelProto, name: str, batches: Sequence[Feeds]) -> ModelProto | None:
@@ -92,11 +93,14 @@ def trim_or_none(name: str) -> Trim | None:
 
 def _trim(model: ModelProto, trim: Trim) -> bool:
     """All the wanted changes; False when one of them finds nothing to change."""
-    return (
+    done = (
         (trim.percent is None or subsets.keep_trees(model, trim.percent))
         and (trim.thresholds is None or trees.snap_thresholds(model, trim.thresholds))
         and (trim.bits is None or trees.round_leaves(model, trim.bits))
     )
+    if done:
+        trees.narrow_thresholds(model)
+    return done
 
 
 def weight_forms(content: bytes) -> list[str]:

@@ -18,7 +18,7 @@ from convert.check import session as sessions
 from convert.check.edge_trial import lossy_edge_rows_fit
 from convert.check.measure import load_peak
 from convert.check.panel import Panel
-from convert.check.parity import Answers, Tolerance, compare, within
+from convert.check.parity import Answers, Tolerance, compare, rounding_within
 from convert.check.quality import measure_quality
 from convert.export.candidates import Export, answer
 from convert.options import Options
@@ -135,14 +135,17 @@ def _judged(scales: Scales, form: Form, got: Answers, got_edge: Answers) -> Form
     before, after = _quality(scales, got)
     budget, drop = scales.options.max_label_change, scales.options.metric_drop
     refused = None
-    if not within(found, _MARGIN * budget):
-        refused = f"{found.bad.mean():.3%} of the answers change, allowed here are {_MARGIN * budget:.3%}"
+    labelled = scales.panel.rows.expected.label is not None
+    if not rounding_within(found, _MARGIN * budget, labelled=labelled):
+        shares = found.label_changes / found.rows, found.rows_off / found.rows
+        refused = f"{shares[0]:.3%} of the labels change and {shares[1]:.3%} of the numbers move too far"
     elif before is not None and after is not None and before - after > drop:
         refused = f"the metric falls from {before:.4f} to {after:.4f}, allowed is a drop of {drop:g}"
     elif not lossy_edge_rows_fit(scales.panel.edge, got_edge, scales.tolerance, budget):
         refused = "too many answers change on edge rows"
     largest = found.max_absolute if np.isfinite(found.max_absolute) else None
-    return replace(form, changed=float(found.bad.mean()), max_absolute=largest, quality=after, refused=refused)
+    changed = found.label_changes / found.rows if labelled else float(found.bad.mean())
+    return replace(form, changed=changed, max_absolute=largest, quality=after, refused=refused)
 
 
 def _judged_exact(scales: Scales, form: Form) -> Form:

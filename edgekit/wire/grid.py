@@ -65,7 +65,7 @@ def _scales(groups: NDArray[Any]) -> NDArray[np.float32] | None:
 
 
 def _fit(groups: NDArray[Any], scale: NDArray[np.float32]) -> NDArray[np.bool_]:
-    whole = np.rint(groups / scale[:, None])
+    whole = np.rint(groups / scale[:, None]) + 0.0  # whole numbers have no negative zero
     same = (whole.astype(np.float32) * scale[:, None]).view(np.uint32) == groups.view(np.uint32)
     fits: NDArray[np.bool_] = (same & (np.abs(whole) <= MAX_WHOLE)).all(axis=1)
     return fits

@@ -76,7 +76,7 @@ def _simple(values: Reals) -> Iterator[Coded]:
     yield plain(bytes([_RAW])) + stream(values.tobytes())
     yield plain(bytes([_PLANES])) + stream(values.view(np.uint8).reshape(-1, values.itemsize).T.tobytes())
     yield plain(bytes([_RANKS])) + whole.encode(ranks(values))
-    for divisor in _DIVISORS:
+    for divisor in (*_DIVISORS, _power(values)):
         numbers = _multiplied(values[:_SAMPLE], divisor)
         numbers = None if numbers is None else _multiplied(values, divisor)
         if numbers is not None:
@@ -87,6 +87,18 @@ def _simple(values: Reals) -> Iterator[Coded]:
             narrow = values.astype("<f4")
         if _same(narrow.astype("<f8"), values):
             yield plain(bytes([_NARROW])) + encode(narrow)
+
+
+def _power(values: Reals) -> int:
+    """The power of two whose multiples are whole where the finest of the numbers is a multiple of one over it: rounded
+    leaves are such. At most the largest divisor that the format knows.
+    """
+    with np.errstate(all="ignore"):
+        mantissa, exponent = np.frexp(values.astype(np.float64))
+        odd = np.where(np.isfinite(mantissa), mantissa * (1 << 53), 0).astype(np.int64)
+    trailing = np.where(odd == 0, 1 << 53, odd & -odd)
+    places = 53 - exponent.astype(np.int64) - np.log2(trailing).astype(np.int64)
+    return 1 << int(np.clip(places[odd != 0].max(initial=0), 0, 31))
 
 
 def _multiplied(values: Reals, divisor: int) -> NDArray[np.int64] | None:

@@ -32,7 +32,7 @@ from convert.progress import Stage, Step
 from convert.read.columns import describe
 from convert.read.model import LoadedModel
 from convert.read.source import understand
-from convert.shrink.ensembles import ensembles, read
+from convert.shrink.ensembles import ensembles, read, topmost
 from convert.shrink.variants import make
 from edgekit import bundle, packing
 from edgekit.errors import UsageFault
@@ -92,6 +92,8 @@ def test_leaves_lie_on_a_grid_and_answers_stay_near(kind: str, bits: int, rows: 
     assert len(np.unique(read(node, "leaf_weights"))) <= (1 << bits) + 1
     assert len(content) < len(made.content)
     before, after = (numbers(run(made, each, rows[FEATURES])) for each in (made.content, content))
+    step = np.diff(np.unique(read(node, "leaf_weights").astype(np.float64))).min()
+    assert np.frexp(step)[0] == 0.5, "the step is a power of two, so that sums are exact"
     spread = 1.0 if kind == "boosting" else float(np.ptp(target))
     assert 0 < np.abs(before - after).max() < 30 * spread * 2.0**-bits
 
@@ -110,18 +112,34 @@ def test_shares_of_mixed_leaves_are_rounded_and_their_sums_are_exact(classes: in
     assert len(content) < len(made.content)
 
 
+def test_thresholds_of_a_float64_form_that_rounds_are_numbers_of_float32(rows: pd.DataFrame) -> None:
+    model = HistGradientBoostingClassifier(max_iter=20).fit(rows[FEATURES], rows["target"])
+    made = exported(model, rows[FEATURES], "own, float64 matrix")
+    (exact,), (node,) = (
+        list(ensembles(onnx.load_from_string(each))) for each in (made.content, formed(made, "8-bit leaves"))
+    )
+    before, after = read(exact, "nodes_splits"), read(node, "nodes_splits")
+    assert after.dtype == np.float64
+    assert (after == after.astype(np.float32)).all()
+    assert (before != before.astype(np.float32)).any()
+    assert (after >= before).all(), "a value that equals its threshold stays on its side"
+
+
 def test_votes_are_not_rounded(rows: pd.DataFrame) -> None:
     made = exported(RandomForestClassifier(5, random_state=0).fit(rows[FEATURES], rows["target"]), rows[FEATURES])
     assert make(made.content, "8-bit leaves") is None
 
 
-def test_snapped_thresholds_are_few_and_among_the_models_own(rows: pd.DataFrame) -> None:
+def test_snapped_thresholds_are_few_and_the_models_own_and_the_topmost_stay(rows: pd.DataFrame) -> None:
     made = exported(RandomForestClassifier(20, random_state=0).fit(rows[FEATURES], rows["target"]), rows[FEATURES])
     before, after = (
         next(ensembles(onnx.load_from_string(content))) for content in (made.content, formed(made, "63 thresholds"))
     )
+    kept = topmost(before, 1 / 12)
+    assert 0 < kept.sum() <= len(kept) / 12
+    assert np.array_equal(read(before, "nodes_splits")[kept], read(after, "nodes_splits")[kept])
     for column in range(len(FEATURES)):
-        here = read(before, "nodes_featureids") == column
+        here = (read(before, "nodes_featureids") == column) & ~kept
         old, new = (read(node, "nodes_splits")[here] for node in (before, after))
         assert len(np.unique(new)) <= 63 < len(np.unique(old))
         assert np.isin(new, old).all()

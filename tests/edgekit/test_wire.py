@@ -103,7 +103,7 @@ def test_quantised_weights_are_found_to_be_multiples_of_their_scales(axis: int |
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(30, 20)).astype(np.float32)
     scales = np.abs(weights).max(axis=axis, keepdims=True) / np.float32(127)
-    quantised = np.rint(weights / scales).astype(np.float32) * scales
+    quantised = np.rint(weights / scales).astype(np.int64).astype(np.float32) * scales
     grid = find_grid(quantised.reshape(-1), quantised.shape)
     assert grid is not None
     assert len(grid.scales) == {None: 1, 0: 20, 1: 30}[axis]
@@ -186,3 +186,19 @@ def _damaged(rng: np.random.Generator, content: bytearray) -> bytes:
     else:
         content[at] = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF]))
     return bytes(content)
+
+
+def test_a_negative_zero_among_multiples_of_a_scale_comes_back() -> None:
+    values = np.arange(-20, 20, dtype=np.float32) * np.float32(0.3)
+    values[20] = -0.0
+    found = reals.decode(Source(reals.encode(values).render()), len(values), "<f4")
+    assert found.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+def test_multiples_of_a_small_power_of_two_are_kept_as_whole_numbers(kind: str) -> None:
+    whole = np.random.default_rng(0).integers(-500, 500, 2000)
+    values = (whole * 2.0**-13).astype(kind)
+    packed = reals.encode(values).render()
+    assert reals.decode(Source(packed), len(values), kind).tobytes() == values.tobytes()
+    assert len(packed) < 1.4 * len(values)
