@@ -45,7 +45,7 @@ def exact_forms() -> list[Form]:
         Form("forest, digits", _FOREST, sets.digits, _FULL, loads=True),
         Form("boosting, digits", partial(_BOOSTING, max_iter=60), sets.digits, _BOOSTED),
         Form("forest, Shuttle", _FOREST, sets.shuttle, _FULL, loads=True),
-        Form("forest, generated", _FOREST, _generated(9000), _FULL, loads=True),
+        Form("forest, generated", _FOREST, _generated(5000), _FULL, loads=True),
         Form("forest, flights", _FOREST, _flights(10_000), _FULL, loads=True),
         Form("boosting, Shuttle", partial(_BOOSTING, max_iter=100), sets.shuttle, _BOOSTED),
         Form("boosting, generated", partial(_BOOSTING, max_iter=60), _generated(20_000), _BOOSTED),
@@ -53,7 +53,7 @@ def exact_forms() -> list[Form]:
         Form(
             "forest regression, flights",
             partial(ensemble.RandomForestRegressor, 100, min_samples_leaf=2, random_state=0, n_jobs=1),
-            _delays(8000),
+            _delays(4000),
             Goals(disk=0.32),
         ),
     ]

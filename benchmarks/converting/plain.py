@@ -1,72 +1,22 @@
 """The peer: skl2onnx as its documentation shows it, with its best settings for today's libraries.
 
-Operator sets are pinned and ZipMap is off. protobuf 7 refuses the booleans that skl2onnx writes for gradient boosting:
-they are made integers on the way, as `peers.PLAIN_EXPORT` does. A DataFrame is tried as it is and with its numbers as
+A DataFrame is tried as it is and with its numbers as
 float32, and the better outcome counts.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import onnx.helper
 import pandas as pd
-import skl2onnx
-import skl2onnx.common._container as container
 from numpy.typing import NDArray
-from skl2onnx.common.data_types import FloatTensorType, guess_data_type
+from skl2onnx.common.data_types import guess_data_type
 from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 
 from benchmarks.converting.cases import Fitted
+from benchmarks.converting.exporting import export, matrix_type
 from benchmarks.converting.judge import Judged, compare, open_session, run_in_parts, together
-
-OPSETS = {"": 18, "ai.onnx.ml": 3}
-_make_attribute = onnx.helper.make_attribute
-
-
-def export(model: Any, inputs: list[tuple[str, Any]], options: dict[str, Any] | None = None) -> bytes:
-    """The plain export's bytes. `options` are those of the converter of the model's last step. Raises what skl2onnx
-    raises.
-    """
-    last = model.steps[-1][1] if hasattr(model, "steps") else model
-    with _whole_numbers(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        words: dict[str, Any] = {"initial_types": inputs, "target_opset": OPSETS}
-        known = {id(last): dict(options or {})}
-        if not is_classifier(model):
-            return bytes(skl2onnx.convert_sklearn(model, **words, options=known).SerializeToString())
-        try:
-            made = skl2onnx.convert_sklearn(model, **words, options={id(last): known[id(last)] | {"zipmap": False}})
-        except NameError:  # a few classifiers know no such option
-            made = skl2onnx.convert_sklearn(model, **words, options=known)
-        return bytes(made.SerializeToString())
-
-
-@contextmanager
-def _whole_numbers() -> Iterator[None]:
-    def make(key: str, value: Any, *rest: Any, **words: Any) -> Any:
-        if isinstance(value, list | tuple | np.ndarray):
-            value = [int(one) if isinstance(one, bool | np.bool_) else one for one in value]
-        return _make_attribute(key, value, *rest, **words)
-
-    places: tuple[Any, ...] = (onnx.helper, container)
-    originals = [(place, place.make_attribute) for place in places]
-    for place, _ in originals:
-        place.make_attribute = make
-    try:
-        yield
-    finally:
-        for place, original in originals:
-            place.make_attribute = original
-
-
-def matrix_type(columns: int) -> list[tuple[str, Any]]:
-    """The inputs of a model over a float32 matrix."""
-    return [("X", FloatTensorType([None, columns]))]
 
 
 def judge_plain(fitted: Fitted) -> tuple[str, str]:
@@ -138,3 +88,6 @@ def _judge(fitted: Fitted, given: list[NDArray[Any]]) -> Judged:
 def _side_by_side(given: NDArray[Any], rows: int) -> NDArray[Any]:
     """Several targets are stacked [targets, rows, classes] by the peer."""
     return np.concatenate(list(given), axis=1) if given.ndim == 3 and given.shape[1] == rows else given
+
+
+__all__ = ["export", "judge_plain", "matrix_type"]

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from convert.export.refusal import NotExportable
 from convert.export.trees import ensemble, several, ties
+from convert.export.trees.ensemble import Forest
 from convert.export.trees.fitted import Ints, Reals, grown, leaves
 from convert.export.trees.lookup import Table, divided, float32_rows, forest, indexed, summed
 from convert.export.writer import DOUBLE, FLOAT, NUMPY, Writer
@@ -41,7 +43,7 @@ def classify(writer: Writer) -> None:
     if len(trees) == 1 and not pure and _small(trees[0]):
         _spread(writer, trees[0])
     elif len(writer.model.classes_) == 2 and (pure or _narrow_enough(writer, trees)):
-        _balance(writer, trees)
+        _balance(writer, trees, ensemble.add_votes if pure else ensemble.add)
     elif pure:
         _vote(writer, trees)
     else:
@@ -69,10 +71,10 @@ def _narrow_enough(writer: Writer, trees: list[Any]) -> bool:
     return writer.input_type != DOUBLE and not ties.likely(trees)
 
 
-def _balance(writer: Writer, trees: list[Any]) -> None:
+def _balance(writer: Writer, trees: list[Any], add: Callable[[Writer, str, Forest], str]) -> None:
     """Of two classes: one sum, of by how much the second one's share in each leaf is larger."""
     made = [grown(tree, _nowhere(tree), tree.value[:, 0, 1] - tree.value[:, 0, 0]) for tree in trees]
-    lead = ensemble.add(writer, float32_rows(writer), forest(writer, made, 1))
+    lead = add(writer, float32_rows(writer), forest(writer, made, 1))
     half = 0.5 / len(trees)
     shares = writer.node("Gemm", lead, writer.numbers([[-half, half]], FLOAT), writer.numbers([0.5, 0.5], FLOAT))
     writer.finish_label(writer.node("ArgMax", shares, axis=1, keepdims=0))
@@ -81,7 +83,7 @@ def _balance(writer: Writer, trees: list[Any]) -> None:
 
 def _vote(writer: Writer, trees: list[Any]) -> None:
     made = [grown(tree, tree.value[:, 0, :].argmax(axis=1), np.ones(tree.node_count)) for tree in trees]
-    votes = ensemble.add(writer, float32_rows(writer), forest(writer, made, len(writer.model.classes_)))
+    votes = ensemble.add_votes(writer, float32_rows(writer), forest(writer, made, len(writer.model.classes_)))
     writer.finish_label(writer.node("ArgMax", votes, axis=1, keepdims=0))
     element = writer.output_type(1)
     votes = writer.cast(votes, element, FLOAT)

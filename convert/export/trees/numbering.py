@@ -1,9 +1,11 @@
 """Numbers the nodes and leaves of a forest so that its file and its wire form are short. Pure.
 
-- Nodes stand tree after tree in preorder, the true child first: the wire form derives who is whose child.
-- Splits into two leaves that several trees have alike are kept once, the most wanted first, because small numbers take
-  fewer bytes. onnxruntime follows each tree from its root and refuses a node that one tree reaches twice, so the second
-  such split of a tree is another node.
+- Subtrees that several trees have alike are kept once. onnxruntime follows each tree from its root and refuses a node
+  that one tree reaches twice, so a split into two leaves that a tree has for the second time is another node; what
+  stands above such splits then differs by itself.
+- Nodes stand piece after piece, a piece being a tree or a shared subtree without those in it that are pieces of their
+  own, in preorder, the true child first: the wire form derives who is whose child. Pieces that are wanted most come
+  first, because small numbers take fewer bytes; trees come last.
 - Leaves are numbered as they first occur.
 """
 
@@ -50,8 +52,9 @@ class Numbered:
 
 def number(grown: Grown) -> Numbered:
     """The new numbers of a forest in which every tree splits."""
-    order = _preorder(grown)
-    same = _representatives(grown, order)
+    levels = _levels(grown)
+    order = _preorder(grown, levels)
+    same = _representatives(grown, levels, order)
     new = np.full(len(grown.left), -1)
     kept = _ordered(grown, order[same[order] == order], same)
     new[kept] = np.arange(len(kept))
@@ -70,13 +73,18 @@ def _children(grown: Grown, nodes: Ints) -> Ints:
     return np.stack([grown.left[nodes], grown.right[nodes]], axis=1).reshape(-1)
 
 
-def _preorder(grown: Grown) -> Ints:
-    """The nodes that split, tree after tree."""
+def _levels(grown: Grown) -> list[Ints]:
+    """The nodes that split, by their depth."""
     levels, level = [], grown.roots
     while len(level):
         levels.append(level)
         below = _children(grown, level)
         level = below[grown.left[below] >= 0]
+    return levels
+
+
+def _preorder(grown: Grown, levels: list[Ints]) -> Ints:
+    """The nodes that split, tree after tree."""
     order = np.concatenate(levels)
     ends = grown.left[_children(grown, order)] < 0
     kinds = ends[0::2] * TRUE_ENDS + ends[1::2] * FALSE_ENDS
@@ -85,17 +93,41 @@ def _preorder(grown: Grown) -> Ints:
     return found
 
 
-def _representatives(grown: Grown, order: Ints) -> Ints:
-    """For each node the one that is kept in its place."""
-    same = np.arange(len(grown.left))
-    ends = grown.left[_children(grown, order)] < 0
-    low = order[ends[0::2] & ends[1::2] & (grown.question[order] >= 0)]
-    low = low[~np.isin(low, grown.roots)]
-    alike = _keys(grown.question[low], grown.answer[grown.left[low]], grown.answer[grown.right[low]])
-    alike = _keys(alike, _times_before(_keys(alike, grown.tree[low])))
-    _, first, which = np.unique(alike, return_index=True, return_inverse=True)
-    same[low] = low[first[which]]
+def _representatives(grown: Grown, levels: list[Ints], order: Ints) -> Ints:
+    """For each node the one that is kept in its place: of those that are alike the first one in preorder.
+
+    Both children of such nodes are alike too, so the search goes up from splits into two leaves for as long as it finds
+    any.
+    """
+    same, repeated = np.arange(len(grown.left)), grown.left < 0
+    height = _heights(grown, levels)[order]
+    sharable = (grown.question[order] >= 0) & ~np.isin(order, grown.roots)
+    for above in range(1, len(levels) + 1):
+        nodes = order[sharable & (height == above)]
+        nodes = nodes[repeated[grown.left[nodes]] & repeated[grown.right[nodes]]]
+        if not len(nodes):
+            break
+        below = [_answers(grown, side[nodes], same) for side in (grown.left, grown.right)]
+        alike = _keys(grown.question[nodes], *below)
+        if above == 1:
+            alike = _keys(alike, _times_before(_keys(alike, grown.tree[nodes])))
+        _, first, which, counts = np.unique(alike, return_index=True, return_inverse=True, return_counts=True)
+        same[nodes] = nodes[first[which]]
+        repeated[nodes] = counts[which] > 1
     return same
+
+
+def _heights(grown: Grown, levels: list[Ints]) -> Ints:
+    """How many splits follow one another from each node on."""
+    found = np.zeros(len(grown.left), dtype=np.int64)
+    for level in reversed(levels):
+        found[level] = 1 + np.maximum(found[grown.left[level]], found[grown.right[level]])
+    return found
+
+
+def _answers(grown: Grown, nodes: Ints, same: Ints) -> Ints:
+    """What a child is: numbers below zero for leaves."""
+    return np.where(grown.left[nodes] < 0, ~grown.answer[nodes], same[nodes])
 
 
 def _keys(*columns: Ints) -> Ints:
@@ -118,9 +150,22 @@ def _times_before(values: Ints) -> Ints:
 
 
 def _ordered(grown: Grown, kept: Ints, same: Ints) -> Ints:
-    """Nodes that several trees lead to first, the most wanted of them first; then the others, in preorder."""
+    """Shared pieces first, those whose nodes are wanted most often first; then the trees. `kept` is in preorder."""
     below = _children(grown, kept)
-    wanted = np.bincount(same[below], minlength=len(same))[kept]
-    rest = wanted < 2
-    shared = kept[~rest]
-    return np.concatenate([shared[np.argsort(-wanted[~rest], kind="stable")], kept[rest]])
+    wanted = np.bincount(same[below], minlength=len(same))
+    shared = kept[wanted[kept] > 1]
+    piece = _pieces(grown, kept, np.concatenate([shared, grown.roots]))[kept]
+    nodes = np.bincount(piece, minlength=len(same))
+    often = np.zeros(len(same))
+    often[shared] = 1 + (wanted[shared] - 1) / nodes[shared]
+    return kept[np.lexsort((piece, -often[piece]))]
+
+
+def _pieces(grown: Grown, kept: Ints, starts: Ints) -> Ints:
+    """For each node that is kept the one with which its piece begins."""
+    found = np.arange(len(grown.left))
+    found[_children(grown, kept)] = np.repeat(kept, 2)
+    found[starts] = starts
+    while not np.array_equal(higher := found[found], found):
+        found = higher
+    return found
