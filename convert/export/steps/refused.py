@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn import decomposition, feature_extraction, neighbors
+from sklearn import decomposition, feature_extraction
 from sklearn.feature_extraction import image
 from sklearn.feature_extraction import text as texts
 
@@ -23,7 +23,6 @@ REASONS: dict[type[Any], str] = {
     decomposition.NMF: _BATCH,
     decomposition.MiniBatchNMF: _BATCH,
     decomposition.LatentDirichletAllocation: "it iterates with the digamma function until each row has converged",
-    neighbors.RadiusNeighborsTransformer: "it gives a sparse graph with as many neighbours as each row happens to have",
 }
 
 
