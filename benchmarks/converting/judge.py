@@ -22,7 +22,7 @@ from sklearn.base import is_classifier, is_regressor
 from benchmarks.converting.cases import Fitted
 from edgekit import bundle as bundles
 from edgekit import packing
-from edgekit.manifest import Manifest, Tensor
+from edgekit.manifest import Manifest, Output, Tensor
 
 SHARE = 0.001
 _RELATIVE = 1e-3
@@ -55,7 +55,7 @@ def judge_bundle(fitted: Fitted, content: bytes) -> Judged:
     manifest = bundle.manifest
     given = run(session, manifest, fitted.unseen)
     found = [
-        compare(_expected(fitted, output.role), array, probabilities=output.role == "probabilities")
+        compare(_expected(fitted, output), array, probabilities=output.role == "probabilities")
         for output, array in zip(manifest.outputs, given, strict=True)
     ]
     worst = together(found)
@@ -99,9 +99,23 @@ def feed(tensor: Tensor, frame: pd.DataFrame) -> NDArray[Any]:
     return np.ascontiguousarray(columns.to_numpy(dtype=_NUMPY[tensor.dtype]))
 
 
-def _expected(fitted: Fitted, role: str) -> NDArray[Any]:
-    ask = {"label": "predict", "probabilities": "predict_proba", "score": "decision_function"}.get(role)
-    return fitted.ask(ask or ("predict" if is_regressor(fitted.model) else "transform"))
+def _expected(fitted: Fitted, output: Output) -> NDArray[Any]:
+    ask = {"label": "predict", "probabilities": "predict_proba", "score": "decision_function"}.get(output.role)
+    found = fitted.ask(ask or ("predict" if is_regressor(fitted.model) else "transform"))
+    return found if output.role != "probabilities" else by_contract(found, output.target_classes)
+
+
+def by_contract(found: NDArray[Any], targets: list[list[Any]] | None) -> NDArray[Any]:
+    """Probabilities as a bundle gives them: [rows, classes of all targets].
+
+    Some models of labels that are there or not (ClassifierChain, MLPClassifier) tell only [rows, targets]: how probable
+    it is that each label is there. Both classes of each target are told then, the absent one first.
+    """
+    if targets is None or found.shape[1] == sum(map(len, targets)):
+        return found
+    if found.shape[1] != len(targets) or any(list(classes) != [0, 1] for classes in targets):
+        return found  # what it should look like is unknown: the comparison of shapes says so
+    return np.stack([1 - found, found], axis=2).reshape(len(found), -1)
 
 
 def compare(expected: NDArray[Any], given: NDArray[Any], *, probabilities: bool = False) -> Judged:

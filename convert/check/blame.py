@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from convert.check import session as sessions
 from convert.export.candidates import Export
+from convert.export.foreign import own_code
 from convert.export.naming import name_inputs
 from convert.export.plans import converters_for, initial_types
 from convert.export.refusal import NotExportable
@@ -25,39 +28,33 @@ from convert.read.columns import describe
 from convert.read.source import Source, last_step
 
 _ROWS = 512
-_CALIBRATED = "calibrate the bare estimator and put the scaler before the calibrator in an outer pipeline"
-_TEXTS = "encode text categories with an OrdinalEncoder step before it"
+_REGISTERED = "mend the converter that was registered with skl2onnx for it"
+_SIMPLER = "replace that step by a simpler one"
 _EQUALLY_NEAR = (
     "where many training rows are equally near, which of them count is chance: drop duplicate training rows, give the "
     "model columns of more detail, and use weights='uniform'"
 )
-_HINTS: dict[str, str] = {
-    "CalibratedClassifierCV": _CALIBRATED,
-    "HistGradientBoostingClassifier": _TEXTS,
-    "HistGradientBoostingRegressor": _TEXTS,
-    "KNeighborsClassifier": _EQUALLY_NEAR,
-    "KNeighborsRegressor": _EQUALLY_NEAR,
-}
-_FALLBACK = "replace that step by a simpler one"
 
 
 def blame(source: Source, made: Export, frame: pd.DataFrame) -> str:
-    """The step that differs first, in words: `step 'scale' (StandardScaler), feature 'age'`."""
+    """The step that differs first, and what helps: `step 'scale' (StandardScaler), feature 'age': replace …`."""
     sample = frame.head(_ROWS)
     steps = getattr(source.estimator, "steps", [])
     for count in range(1, len(steps)):
-        name, step = steps[count - 1]
         column = _first_difference(source, made, source.estimator[:count], sample)
         if column is not None:
-            return f"step {name!r} ({type(step).__name__}), {column}"
-    if steps:
-        return f"step {steps[-1][0]!r} ({type(steps[-1][1]).__name__})"
-    return source.kind
+            return f"{_step(*steps[count - 1])}, {column}: {_hint(steps[count - 1][1])}"
+    return f"{_step(*steps[-1]) if steps else source.kind}: {_hint(last_step(source.estimator))}"
 
 
-def hint(source: Source) -> str:
-    """What usually helps with a model of this kind."""
-    return _HINTS.get(type(last_step(source.estimator)).__name__, _FALLBACK)
+def _step(name: str, estimator: Any) -> str:
+    return f"step {name!r} ({type(estimator).__name__})"
+
+
+def _hint(estimator: Any) -> str:
+    if isinstance(estimator, BaseEstimator) and own_code(estimator):
+        return _REGISTERED
+    return _EQUALLY_NEAR if isinstance(estimator, KNeighborsClassifier | KNeighborsRegressor) else _SIMPLER
 
 
 def _first_difference(source: Source, made: Export, prefix: Any, sample: pd.DataFrame) -> str | None:

@@ -98,10 +98,10 @@ def _told_from_missing(
 
 
 def _alike(source: Source, base: pd.DataFrame, column: Column, tolerance: Tolerance) -> bool:
-    empty = _with(base, column, "")
+    missing, empty = (_replaced(base, {column.name: [(0, len(base), value)]}) for value in (np.nan, ""))
     if source.refuses(empty):
         return False
-    return compare(source.answers(_with(base, column, np.nan)), source.answers(empty), tolerance).exact
+    return compare(source.answers(missing), source.answers(empty), tolerance).exact
 
 
 def _specials(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.check.blame import blame, hint
+from convert.check.blame import blame
 from convert.check.edge_trial import EdgeAgreement, EdgeTrial, first_kind_over
 from convert.check.parity import Agreement, Answers, within
 from convert.check.trial import Trial
@@ -46,7 +46,7 @@ class Gate:
             f"the ONNX form of {self.source.kind} answers differently: of {rows}, {agreement.label_changes:,} change "
             f"their label and {agreement.rows_off:,} are off (by up to {agreement.max_absolute:.3g}), allowed are "
             f"{self.budget:.3%}; the worst is {worst_row(trial, got, agreement)}; first to differ is "
-            f"{blame(self.source, self.made, trial.frame)}: {hint(self.source)}, or allow more with --max-label-change",
+            f"{blame(self.source, self.made, trial.frame)}, or allow more with --max-label-change",
             reason="parity",
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.ensemble import StackingClassifier
 from sklearn.multioutput import ClassifierChain
 
@@ -18,6 +19,8 @@ def read(estimator: Any) -> Targets:
     """The classes of each target of a fitted classifier; empty when it has one target only."""
     last = answering(estimator)
     classes = getattr(last, "classes_", None)
+    if isinstance(last, ClassifierChain):
+        classes = [classes[place] for place in np.argsort(last.order_)]  # they lie in the order of the chain
     if isinstance(classes, list):
         return tuple(plain_classes(each) for each in classes)
     return (_ABSENT_OR_PRESENT,) * len(classes) if classes is not None and _is_indicator(last) else ()

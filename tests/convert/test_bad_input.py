@@ -20,13 +20,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import DBSCAN
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
+from sklearn.decomposition import NMF
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
-from sklearn.semi_supervised import LabelPropagation
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder
 
 from convert import convert
 from convert.check.verify import Verified, verify
@@ -35,6 +35,7 @@ from convert.places import Places
 from convert.read.rows import read_rows
 from edgekit.errors import ModelFault, UsageFault
 from tests.convert.conftest import Run
+from tests.convert.taught import Mistaught, Taught
 
 Spoil = Callable[[Path], list[str]]
 DATA = ["--data", "rows.csv", "--target", "target"]
@@ -191,9 +192,13 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
         "move it into a module",
     ),
     "a model without an ONNX form": (
-        with_model(lambda x, y: LabelPropagation().fit(x, y)),
+        with_model(
+            lambda x, y: make_pipeline(MinMaxScaler(clip=True), NMF(2, max_iter=20, tol=0), LogisticRegression()).fit(
+                x, y
+            )
+        ),
         1,
-        "no converter for LabelPropagation",
+        "NMF has no ONNX form: its stopping rule looks at all rows",
     ),
     "a pickle of something else": (with_model(lambda x, y: {"weights": [1, 2]}), 1, "is a dict"),
     "a model never fitted": (with_model(lambda x, y: LogisticRegression()), 1, "is not fitted"),
@@ -302,6 +307,11 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
     "no such record of measurement": (words(*USUAL, "--measured", "gone.json"), 2, "no readable measured.json"),
     "rows missing altogether": (words("model.joblib"), 2, "--data"),
     "an unfaithful conversion": (with_model(unfaithful), 3, "answers differently"),
+    "an unfaithful step": (
+        with_model(lambda x, y: make_pipeline(Taught(), Mistaught(), LogisticRegression()).fit(x, y)),
+        3,
+        "first to differ is step 'mistaught' (Mistaught), feature 's1'",
+    ),
 }
 
 

@@ -8,16 +8,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 
-from benchmarks.converting.cases import Case, Fitted
+from benchmarks.converting.cases import Case, Fitted, table
 from benchmarks.converting.composites import composite_suite
 from benchmarks.converting.estimators import estimator_suite
-from benchmarks.converting.judge import judge_bundle
+from benchmarks.converting.judge import by_contract, judge_bundle
 from benchmarks.converting.newcomers import newcomer_suite
 from benchmarks.converting.trials import record_of_nothing
 from convert import convert
@@ -75,6 +82,14 @@ def cases() -> Iterator[Case]:
 
 SPLITS = "nodes_splits"  # the thresholds of TreeEnsemble
 CASES = {case.name: case for case in cases()}
+LOGISTIC = LogisticRegression(max_iter=300)
+SEVERAL: dict[str, Any] = {
+    "a chain tells one probability for each label": ClassifierChain(LOGISTIC, order=[2, 0, 1]),
+    "a model for each target": MultiOutputClassifier(LOGISTIC),
+    "a forest of labels": RandomForestClassifier(10, random_state=0),
+    "neighbours of labels": KNeighborsClassifier(),
+    "a network tells one probability for each label": MLPClassifier((8,), max_iter=50, random_state=0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +115,30 @@ def test_a_converted_model_answers_unseen_rows_as_the_model_itself_does(case: Ca
         warnings.simplefilter("ignore")
         found = judge_bundle(source, content)
     assert found.agrees, found.words
+
+
+def several(model: Any, *, turned: bool = False) -> Fitted:
+    """A model of three labels that are there or not; `turned`: judged by a model of their opposites."""
+    shown, unseen = (table(np.random.default_rng(seed).normal(size=(400, 4))) for seed in (0, 1))
+    there = np.column_stack([shown["x0"] > 0, shown["x1"] + shown["x2"] > 0.5, shown["x3"] ** 2 > 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Fitted(clone(model).fit(shown, (there ^ turned).astype(int)), shown, unseen)
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_the_judge_reads_several_targets_as_the_bundle_tells_them(kind: str, record: Path) -> None:
+    source = several(SEVERAL[kind])
+    content = converted(source, record)
+    assert judge_bundle(source, content).agrees
+    assert not judge_bundle(several(SEVERAL[kind], turned=True), content).agrees
+
+
+@pytest.mark.parametrize(("told", "width"), [([[0, 1]] * 3, 6), ([[0, 2]] * 3, 3), ([[0, 1, 2]] * 3, 3)])
+def test_the_judge_adds_a_missing_class_only_where_it_is_known(told: list[list[int]], width: int) -> None:
+    found = by_contract(np.array([[0.25, 0.5, 1.0]]), told)
+    assert found.shape == (1, width)
+    assert width == 3 or found.tolist() == [[0.75, 0.25, 0.5, 0.5, 0.0, 1.0]]
 
 
 def bent(content: bytes) -> bytes:

@@ -125,6 +125,13 @@ def test_a_model_of_several_targets_answers_as_before(name: str) -> None:
     assert (made.outputs[1].width if len(made.outputs) > 1 else None) == MODELS[name][2]
 
 
+def test_the_classes_of_a_chain_are_told_in_the_order_of_the_targets() -> None:
+    seen = rows(0)
+    found = understand(LoadedModel(ClassifierChain(logistic(), order=[1, 0]).fit(seen, classes(seen)), "test"))
+    assert found.targets == tuple(tuple(np.unique(column).tolist()) for column in classes(seen).T)
+    assert len(found.targets[0]) != len(found.targets[1])
+
+
 def test_flags_stay_flags() -> None:
     made, got = exported(understand(LoadedModel(fitted("one model each, of flags"), "model")), rows(1))
     assert (made.outputs[0].dtype, np.asarray(got.label).dtype) == ("bool", np.dtype(bool))

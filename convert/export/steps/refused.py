@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn import decomposition, feature_extraction, neighbors
+from sklearn import decomposition, feature_extraction
 from sklearn.feature_extraction import image
 from sklearn.feature_extraction import text as texts
 
