@@ -20,7 +20,7 @@ def read(estimator: Any) -> Targets:
     last = answering(estimator)
     classes = getattr(last, "classes_", None)
     if isinstance(last, ClassifierChain):
-        classes = [classes[place] for place in np.argsort(last.order_)]  # they lie in the order of the chain
+        classes = [last.classes_[place] for place in np.argsort(last.order_)]  # they lie in the order of the chain
     if isinstance(classes, list):
         return tuple(plain_classes(each) for each in classes)
     return (_ABSENT_OR_PRESENT,) * len(classes) if classes is not None and _is_indicator(last) else ()

@@ -30,9 +30,6 @@ REASONS: dict[type[Any], str] = {
     decomposition.LatentDirichletAllocation: (
         "it iterates with the digamma function until each row has converged: use TruncatedSVD"
     ),
-    neighbors.RadiusNeighborsTransformer: (
-        "it gives a sparse graph with as many neighbours as each row happens to have: use KNeighborsTransformer"
-    ),
 }
 
 
