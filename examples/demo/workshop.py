@@ -73,6 +73,7 @@ class Process:
         self._folder = shop.folder
         self._log = shop.folder / f"{name}.log"
         self._stopping = False
+        self._starting = threading.Lock()  # whoever stops it waits until a process that is being started can be seen
         self._is_ready = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._keeper = threading.Thread(target=self._keep, name=f"keep-{name}", daemon=True)
@@ -90,8 +91,9 @@ class Process:
 
     def stop(self) -> None:
         """End it for good: SIGTERM, then SIGKILL."""
-        self._stopping = True
-        process = self._process
+        with self._starting:
+            self._stopping = True
+            process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
@@ -101,7 +103,17 @@ class Process:
         self._keeper.join(_STOP_WITHIN_S)
 
     def _keep(self) -> None:
-        while not self._stopping:
+        while (process := self._launch()) is not None:
+            self._read(process)
+            if not self._stopping:
+                self.deaths += 1
+                if not self._is_ready.is_set():
+                    return
+
+    def _launch(self) -> subprocess.Popen[str] | None:
+        with self._starting:
+            if self._stopping:
+                return None
             with self._log.open("a") as log:
                 self._process = subprocess.Popen(
                     self._command,
@@ -113,11 +125,7 @@ class Process:
                     text=True,
                     start_new_session=True,  # Ctrl-C reaches the demo alone; the demo stops its processes
                 )
-                self._read(self._process)
-            if not self._stopping:
-                self.deaths += 1
-                if not self._is_ready.is_set():
-                    return
+            return self._process
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         with process:  # closes the pipe and waits for the end
