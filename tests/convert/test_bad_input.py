@@ -198,7 +198,7 @@ TABLE: dict[str, tuple[Spoil, int, str]] = {
             )
         ),
         1,
-        "NMF has no ONNX form: its stopping rule looks at all rows",
+        "NMF: its stopping rule looks at all rows",
     ),
     "a pickle of something else": (with_model(lambda x, y: {"weights": [1, 2]}), 1, "is a dict"),
     "a model never fitted": (with_model(lambda x, y: LogisticRegression()), 1, "is not fitted"),
