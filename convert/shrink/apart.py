@@ -22,12 +22,12 @@ from convert.export.candidates import write_model
 from convert.export.plans import plain_plan
 from convert.read.columns import Column
 from convert.read.source import Source
+from edgekit import wire
 from edgekit.files import write_atomic
 
 # A smaller model is exported here in less time than a process takes to begin.
 _LEAST_BYTES = 4 << 20
 _MOST_S = 40.0
-_LEVEL = 19
 _PAUSE_S = 0.05
 _GIVEN, _MADE, _PACKED = "given.pickle", "plain.onnx", "packed"
 
@@ -109,7 +109,7 @@ def _make(folder: Path) -> None:
         return
     content = write_model(source, plan, columns).SerializeToString()
     write_atomic(folder / _MADE, content)
-    packed = len(zstandard.ZstdCompressor(level=_LEVEL).compress(content))
+    packed = len(zstandard.ZstdCompressor(level=wire.LEVEL).compress(content))
     write_atomic(folder / _PACKED, str(packed).encode())
 
 

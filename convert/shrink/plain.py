@@ -16,8 +16,8 @@ from convert.pack.report import PlainExport
 from convert.read.columns import Column
 from convert.read.source import Source
 from convert.shrink.apart import Apart
+from edgekit import wire
 
-_LEVEL = 19
 # zstd level 19 packs about 1.4 MB in a second.
 _MOST_PACKED_BYTES = 8 << 20
 
@@ -76,4 +76,4 @@ def _packed(content: bytes, apart: Apart | None) -> int | None:
         return apart.packed_bytes()
     if len(content) > _MOST_PACKED_BYTES:
         return None
-    return len(zstandard.ZstdCompressor(level=_LEVEL).compress(content))
+    return len(zstandard.ZstdCompressor(level=wire.LEVEL).compress(content))
