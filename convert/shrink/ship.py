@@ -16,7 +16,7 @@ from convert.read.source import Source
 from convert.shrink.apart import Apart
 from convert.shrink.plain import make_plain
 from convert.shrink.variants import EXACT, make
-from convert.shrink.weigh import PLAIN, Scales, calibration, weigh_forms
+from convert.shrink.weigh import PLAIN, Scales, calibration, make_forms, weigh_forms
 from edgekit.errors import UsageFault
 
 _LATE = "skl2onnx did not finish the plain export in time: sizes and times are not compared with it"
@@ -44,11 +44,13 @@ def choose_form(
     source: Source, columns: tuple[Column, ...], panel: Panel, exports: Exports, options: Options, progress: Progress
 ) -> Choice:
     """Weigh the forms and choose one. Raises what onnxruntime raises."""
+    scales = Scales(source, exports.exact, panel, _tolerance(source, panel, options), options)
+    exact, forms = make_forms(scales, progress)
+    # Last, because that of a large model is being made meanwhile.
     progress(Step(Stage.PLAIN))
     plain = make_plain(source, columns, panel, exports.apart, options.max_label_change)
-    progress(Step(Stage.SHRINK))
-    scales = Scales(source, exports.exact, panel, _tolerance(source, panel, options), options)
-    shrunk = weigh_forms(scales, plain, progress)
+    progress(Step(Stage.TIME))
+    shrunk = weigh_forms(scales, [exact, *forms], plain)
     tolerance = scales.tolerance if shrunk.form.lossy else None
     candidate = replace(_candidate(shrunk.form.name, shrunk.made, tolerance), packed=shrunk.form.packed)
     late = plain is None and exports.apart is not None and exports.apart.late

@@ -17,7 +17,8 @@ from convert.shrink import ensembles, operators, subsets, trees, weights
 from convert.shrink.operators import Feeds
 
 EXACT = "exact"
-HALF, GRID, DYNAMIC, STATIC = "fp16 weights", "int8 grid weights", "dynamic int8", "static int8"
+HALF, INTEGERS, GRID = "fp16 weights", "16-bit weights", "int8 grid weights"
+DYNAMIC, STATIC = "dynamic int8", "static int8"
 LEAF_BITS = (5, 6, 7, 8, 9, 10, 11, 12, 16)
 THRESHOLDS = (63, 127, 255, 383, 511, 767, 1023)
 TREE_SHARES = (25, 50, 75)
@@ -71,7 +72,11 @@ def _make(model: ModelProto, name: str, batches: Sequence[Feeds]) -> ModelProto 
     return model if _trim(model, parse_trim(name)) else None
 
 
-_WEIGHTS: dict[str, Callable[[ModelProto], bool]] = {HALF: weights.halve, GRID: weights.to_grid}
+_WEIGHTS: dict[str, Callable[[ModelProto], bool]] = {
+    HALF: weights.halve,
+    INTEGERS: weights.to_integers,
+    GRID: weights.to_grid,
+}
 
 
 def parse_trim(name: str) -> Trim:
@@ -107,7 +112,7 @@ def weight_forms(content: bytes) -> list[str]:
     """Names of the forms with smaller weights that may apply."""
     model = onnx.load_from_string(content)
     large = weights.weight_bytes(model) > 0
-    return [HALF, *([GRID, DYNAMIC, STATIC] if large else [])]
+    return [HALF, INTEGERS, *([GRID, DYNAMIC, STATIC] if large else [])]
 
 
 def has_trees(content: bytes) -> bool:

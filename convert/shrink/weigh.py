@@ -25,8 +25,8 @@ from convert.options import Options
 from convert.pack.report import PlainExport, VariantLine
 from convert.progress import Progress, Stage, Step
 from convert.read.source import Source
-from convert.shrink.choose import Form, choose_form, pareto, too_slow
-from convert.shrink.latency import time_calls
+from convert.shrink.choose import PLAIN_TIMES, Form, choose_form, pareto, too_slow
+from convert.shrink.latency import time_calls, time_ratio
 from convert.shrink.plain import Plain
 from convert.shrink.search import smallest, tree_forms
 from convert.shrink.variants import EXACT, has_trees, make, weight_forms
@@ -67,11 +67,15 @@ class Shrunk:
     plain: PlainExport | None
 
 
-def weigh_forms(scales: Scales, plain: Plain | None, progress: Progress) -> Shrunk:
-    """Make, judge, pack and time the forms that may win; choose one."""
+def make_forms(scales: Scales, progress: Progress) -> tuple[Form, list[Form]]:
+    """Make, judge and pack the exact form, and those that round and may win."""
+    progress(Step(Stage.SHRINK))
     exact = _packed(Form(EXACT, lossy=False, content=scales.exact.content))
-    exact = _judged_exact(scales, exact)
-    forms = [exact, *_lossy_forms(scales, progress)]
+    return _judged_exact(scales, exact), _lossy_forms(scales, progress)
+
+
+def weigh_forms(scales: Scales, forms: Sequence[Form], plain: Plain | None) -> Shrunk:
+    """Time the forms, the exact one first, and choose one."""
     timed, plain_us = _timed(scales, forms, plain)
     if plain is not None and plain.right and plain.made is not None and _plain_may_win(scales, timed[0], plain):
         twin = _packed(replace(timed[0], name=PLAIN, content=plain.made.content, refused=None, wire_bytes=None))
@@ -172,24 +176,21 @@ def _packed(form: Form) -> Form:
 def _timed(scales: Scales, forms: Sequence[Form], plain: Plain | None) -> tuple[list[Form], float | None]:
     """The forms with their times, those too slow refused; and the plain export's time for one row."""
     running = [form for form in forms if form.refused is None and form.packed is not None]
-    contents = [form.content for form in running]
     frame = scales.panel.rows.frame.head(_TIMED_ROWS)
-    feeds = [sessions.feeds(scales.exact.tensors, frame) for _ in running]
-    if plain is not None and plain.made is not None:
-        contents.append(plain.made.content)
-        feeds.append(sessions.feeds(plain.made.tensors, frame))
-    single, many = (time_calls(contents, feeds, batch) for batch in (1, 32))
-    plain_us = single[len(running)] if len(single) > len(running) else None
-    times = {form.name: (b1, b32) for form, b1, b32 in zip(running, single, many, strict=False)}
-    yardstick = plain_us if plain is not None and plain.right else None
-    return [_with_times(form, times.get(form.name), yardstick) for form in forms], plain_us
-
-
-def _with_times(form: Form, times: tuple[float, float] | None, plain_us: float | None) -> Form:
-    if times is None:
-        return form
-    timed = replace(form, b1_us=_rounded(times[0]), b32_us=_rounded(times[1]))
-    return replace(timed, refused=too_slow(timed, plain_us))
+    feeds = sessions.feeds(scales.exact.tensors, frame)
+    beside = [] if plain is None or plain.made is None else [plain.made]
+    contents = [form.content for form in running] + [made.content for made in beside]
+    given = [feeds] * len(running) + [sessions.feeds(made.tensors, frame) for made in beside]
+    single, many = (time_calls(contents, given, batch) for batch in (1, 32))
+    plain_us = single[-1] if beside else None
+    yardstick = given[-1] if plain is not None and plain.right else None
+    timed = {}
+    for form, b1, b32 in zip(running, single, many, strict=False):
+        refused = None
+        if yardstick is not None and plain_us is not None and b1 > PLAIN_TIMES * plain_us:
+            refused = too_slow(time_ratio((form.content, contents[-1]), (feeds, yardstick)))
+        timed[form.name] = replace(form, b1_us=_rounded(b1), b32_us=_rounded(b32), refused=refused)
+    return [timed.get(form.name, form) for form in forms], plain_us
 
 
 def _plain_may_win(scales: Scales, exact: Form, plain: Plain) -> bool:

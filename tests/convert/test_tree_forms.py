@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -36,7 +36,9 @@ from convert import convert
 from convert.export import own
 from convert.export.refusal import NotExportable
 from convert.export.sklearn_onnx import export
-from convert.export.trees import ties
+from convert.export.trees import ensemble, ties
+from convert.export.trees.ensemble import Forest
+from convert.export.trees.fitted import grown
 from convert.export.trees.lifting import lift
 from tests.convert.tree_forms import FEATURES, NARROW, WIDE, answered, assert_alike, differences, drawn, holed
 
@@ -321,3 +323,15 @@ def test_every_comparison_of_version_three_is_kept(mode: str) -> None:
     lift(model)
     after = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"X": rows})[0]
     assert after.tolist() == before.tolist()
+
+
+@pytest.mark.parametrize(
+    ("offset", "narrow"), [pytest.param(0.0, True, id="differences"), pytest.param(1e6, False, id="far from zero")]
+)
+def test_leaves_beside_float64_thresholds_are_float32_numbers_where_that_is_precise(offset: float, narrow: bool) -> None:
+    values = drawn(0)["s0"].to_numpy(dtype=np.float64)
+    tree = DecisionTreeRegressor(max_depth=4).fit(drawn(0)[FEATURES], values).tree_
+    made = grown(tree, np.zeros(tree.node_count, dtype=np.int64), tree.value[:, 0, 0] + offset)
+    weights = numpy_helper.to_array(ensemble.attributes(Forest([made], [made.threshold], 1, False))["leaf_weights"])
+    assert weights.dtype == np.float64
+    assert (weights.astype(np.float32) == weights).all() == narrow

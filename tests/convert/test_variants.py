@@ -180,6 +180,16 @@ def test_half_precision_weights_halve_the_file_and_keep_the_labels(
     assert (before.label != after.label).mean() <= 0.001
 
 
+def test_16_bit_weights_take_what_half_precision_takes_and_move_answers_less(
+    perceptron: MLPClassifier, rows: pd.DataFrame
+) -> None:
+    made = exported(perceptron, rows[FEATURES], "float32 matrix")
+    whole, half = formed(made, "16-bit weights"), formed(made, "fp16 weights")
+    assert len(whole) < 0.6 * len(made.content)
+    exact, by_whole, by_half = (numbers(run(made, each, rows[FEATURES])) for each in (made.content, whole, half))
+    assert np.abs(by_whole - exact).mean() < np.abs(by_half - exact).mean() / 4
+
+
 def test_grid_weights_are_whole_multiples_of_a_scale_per_column(perceptron: MLPClassifier, rows: pd.DataFrame) -> None:
     made = exported(perceptron, rows[FEATURES], "float32 matrix")
     model = onnx.load_from_string(formed(made, "int8 grid weights"))

@@ -13,6 +13,9 @@ from convert.export.kernels.pairwise import real
 from convert.export.refusal import NotExportable
 from convert.export.writer import BOOL, Writer
 
+# Each point's shares of all classes take so many numbers of memory at most; else they are looked up row by row.
+_MOST_SHARES = 1 << 20
+
 
 def classify(writer: Writer) -> None:
     """`KNeighborsClassifier`: label and shares of the votes."""
@@ -33,9 +36,12 @@ def classify(writer: Writer) -> None:
 def _shares(writer: Writer, found: Nearest, places: Any, width: int) -> str:
     """The shares of the votes [rows, classes] of one target. `places`: the classes of the fitted points."""
     weighted = _weighted(writer.model)
-    classes = writer.node("Gather", votes(writer, places, width), found.places, axis=0)
     share = 1.0 if weighted else 1.0 / writer.model.n_neighbors
-    shares = writer.node("Gather", writer.numbers(share * np.eye(width)), classes, axis=0)
+    table, known = writer.numbers(share * np.eye(width)), votes(writer, places, width)
+    if np.size(places) * width <= _MOST_SHARES:  # onnxruntime looks them up once, when it loads the model
+        shares = writer.node("Gather", writer.node("Gather", table, known, axis=0), found.places, axis=0)
+    else:
+        shares = writer.node("Gather", table, writer.node("Gather", known, found.places, axis=0), axis=0)
     return _added(writer, shares, found.distances if weighted else None)
 
 

@@ -24,6 +24,8 @@ _LEQ, _MEMBER = 0, 6
 # A number up to this takes two bytes at most. While onnxruntime loads one operator it needs several times the memory of
 # its trees: in four, 200,000 nodes load in half the memory and four fifths of the time, and a row takes no longer.
 _MAX_NODES, _MAX_OPERATORS = 1 << 14, 4
+# Rounding a leaf by so little of what leaves differ by is what float32 does to every sum.
+_FLOAT32_ERROR = 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def attributes(forest: Forest) -> dict[str, Any]:
     rooted = [_rooted(tree, split) for tree, split in zip(forest.trees, forest.splits, strict=True)]
     trees, splits = [tree for tree, _ in rooted], np.concatenate([split for _, split in rooted])
     targets = np.concatenate([tree.target for tree in trees])
-    weights = np.concatenate([tree.weight for tree in trees]).astype(splits.dtype)
+    weights = _weights(np.concatenate([tree.weight for tree in trees]), splits.dtype)
     found = number(_grown(trees, splits, (targets, weights), missing=forest.missing))
     answers = found.leaves
     return _nodes(forest, trees, splits, found) | {
@@ -72,6 +74,15 @@ def attributes(forest: Forest) -> dict[str, Any]:
         "leaf_weights": numpy_helper.from_array(weights[answers]),
         "n_targets": forest.targets,
     }
+
+
+def _weights(weights: Reals, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Weights in the type of the thresholds. Those of float64 are numbers of float32 where that is precise enough: they
+    take half the bytes, and float64 is there for what is compared.
+    """
+    narrow = weights.astype(np.float32).astype(kind)
+    precise = np.abs(narrow - weights).max() <= _FLOAT32_ERROR * float(np.std(weights))
+    return narrow if precise else weights.astype(kind)
 
 
 def _rooted(tree: Tree, split: NDArray[Any]) -> tuple[Tree, NDArray[Any]]:
