@@ -27,12 +27,11 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Structure:
-    """`place`: each node's number in the file, `sizes`: how many nodes of its piece it has below and with it, both in
-    level order [nodes]; `starts`: each piece's first node in the file. All int32.
+    """`place`: each node's number in the file, in level order [nodes]; `starts`: each piece's first node in the file.
+    Both int32.
     """
 
     place: Ints
-    sizes: Ints
     starts: Ints
 
     def in_file(self, values: Ints) -> Ints:
@@ -48,6 +47,30 @@ def derive(kinds: Ints, pieces: int) -> Structure:
     """The structure of so many pieces. `kinds` [nodes], in level order: `TRUE_ENDS` and `FALSE_ENDS` tell which
     children are terminals. Raises BundleError when that is no forest.
     """
+    return _derive(kinds, pieces)[0]
+
+
+def grow(kinds: Ints, pieces: int) -> tuple[Structure, Ints, NDArray[np.bool_]]:
+    """As `derive`, and for each node in the order of the file its true and its false child, [2 × nodes] int32, and which
+    of them are terminals; a terminal's entry is still to be filled in.
+    """
+    structure, sizes = _derive(kinds, pieces)
+    ends = _ends(structure.in_file(kinds))
+    sizes = structure.in_file(sizes)
+    children = room.empty(len(ends), np.int32)
+    for start in range(0, len(kinds), _CHUNK):
+        # a true child comes right after its node, a false one after all that its brother has below
+        after = np.arange(start + 1, min(start + _CHUNK, len(kinds)) + 1, dtype=np.int32)
+        part = slice(2 * start, 2 * start + 2 * len(after))
+        children[part][0::2] = after
+        brother = sizes[start + 1 : start + 1 + len(after)]
+        after[: len(brother)] += brother * ~ends[part][0::2][: len(brother)]
+        children[part][1::2] = after
+    return structure, children, ends
+
+
+def _derive(kinds: Ints, pieces: int) -> tuple[Structure, Ints]:
+    """The structure, and how many nodes of its piece each node has below and with it, in level order."""
     first = _first_children(kinds, pieces)
     if int(first[-1]) != len(kinds):
         raise malformed("the nodes of its trees are not all reached")
@@ -60,16 +83,15 @@ def derive(kinds: Ints, pieces: int) -> Structure:
         place[below:last] = place[start:end][children >> 1] + 1
         elder = first[start:end][np.flatnonzero(kinds[start:end] == 0)]
         place[elder + 1] += sizes[elder]
-    return Structure(place, sizes, place[:pieces].copy())
+    return Structure(place, place[:pieces].copy()), sizes
 
 
 def _first_children(kinds: Ints, pieces: int) -> Ints:
     """For each node, and for the end, where in level order the children within their pieces begin."""
     found = room.empty(len(kinds) + 1, np.int32)
-    found[0] = 0
-    np.cumsum(2 - (kinds & TRUE_ENDS) - (kinds >> 1), dtype=np.int32, out=found[1:])
-    found += pieces
-    return found
+    found[0] = pieces
+    found[1:] = 2 - (kinds & TRUE_ENDS) - (kinds >> 1)
+    return np.cumsum(found, out=found)
 
 
 def _ends(kinds: Ints) -> NDArray[np.bool_]:
@@ -102,18 +124,3 @@ def _sizes(first: Ints, levels: list[tuple[int, int]]) -> Ints:
         np.cumsum(sizes[below:last], out=summed[1:])
         sizes[start:end] += np.diff(summed[first[start : end + 1] - below])
     return sizes
-
-
-def slots(structure: Structure, kinds: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """For each node in the order of the file its true and its false child, [2 × nodes] int32, and which of them are
-    terminals; a terminal's entry is still to be filled in.
-    """
-    ends = _ends(structure.in_file(kinds))
-    children = room.empty(len(ends), np.int32)
-    children[0::2] = np.arange(1, len(kinds) + 1, dtype=np.int32)
-    children[1::2] = children[0::2]
-    # a true child begins right after its node, a false one after all that its brother has below
-    skipped = structure.in_file(structure.sizes)[1:]
-    skipped *= ~ends[0:-2:2]
-    children[1:-2:2] += skipped
-    return children, ends

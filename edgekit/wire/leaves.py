@@ -50,12 +50,13 @@ def decode(source: Source, slots: Ints, ends: Marks, starts: Ints) -> None:
     """Fill in the next terminals, `slots` marked by `ends`, both [2 × nodes]; `starts`: the first nodes of the pieces.
     Only leaves stay marked. Raises BundleError.
     """
-    among = np.flatnonzero(whole.decode(source, np.count_nonzero(ends)))
-    which = whole.decode(source, len(among))
+    is_piece = np.zeros(len(ends), dtype=bool)
+    _fill(is_piece, ends, whole.decode(source, np.count_nonzero(ends)))
+    which = whole.decode(source, np.count_nonzero(is_piece))
     check_below(which, len(starts))
-    pieces = np.flatnonzero(ends)[among]
-    slots[pieces] = starts[which]
-    ends[pieces] = False
+    _fill(slots, is_piece, starts[which])
+    ends ^= is_piece
+    del is_piece, which
     _decode_leaves(source, slots, ends)
 
 

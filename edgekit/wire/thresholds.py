@@ -23,6 +23,7 @@ from edgekit.wire.streams import Coded, Source, malformed, shortest
 
 Ints = NDArray[Any]
 _CHUNK = 1 << 16
+_MANY_FEATURES = 1 << 16
 _OWN_GROUP = 2048  # a feature with so many nodes repays the tables of a compressed stream of its own
 
 
@@ -105,18 +106,17 @@ def decode(source: Source, features: Ints, kind: Any) -> NDArray[Any]:
 
 
 def _counted(features: Ints) -> tuple[Ints, Ints]:
-    """The features in the narrowest type, and how many nodes each has. Where their numbers reach far they become those
-    of their order.
-    """
+    """The features in a narrow type, and how many nodes each has. Numbers that reach far become those of their order."""
     reals.check_below(features, 1 << 31)
     most = int(features.max())
-    if most >= _CHUNK:
-        features = np.unique(features, return_inverse=True)[1]
-        most = int(features.max())
+    if most >= _MANY_FEATURES:
+        _, which, times = np.unique(features, return_inverse=True, return_counts=True)
+        return which.astype(np.int32), times
     features = features.astype(np.min_scalar_type(most))
-    parts = range(0, len(features), _CHUNK)
-    counts = [np.bincount(features[start : start + _CHUNK], minlength=most + 1) for start in parts]
-    return features, np.sum(counts, axis=0)
+    counts = np.zeros(most + 1, dtype=np.int64)
+    for start in range(0, len(features), _CHUNK):
+        counts += np.bincount(features[start : start + _CHUNK], minlength=len(counts))
+    return features, counts
 
 
 def _by_feature(source: Source, sizes: Ints, counts: Ints, kind: Any) -> NDArray[Any]:
@@ -156,6 +156,9 @@ def _look_up(source: Source, nodes: tuple[Ints, Ints], tables: tuple[Any, Ints],
 def _in_levels(values: NDArray[Any], features: Ints, counts: Ints) -> NDArray[Any]:
     """Values that stand feature by feature, in level order; in parts, since sorting takes much memory."""
     found = room.empty(len(values), values.dtype)
+    if len(counts) > _MANY_FEATURES:  # to count them in each part would take longer
+        found[np.argsort(features, kind="stable")] = values
+        return found
     following = np.cumsum(counts) - counts
     for start in range(0, len(features), _CHUNK):
         mine = features[start : start + _CHUNK]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import BundleError
 from edgekit.wire import leaves, thresholds, whole
-from edgekit.wire.forest import FALSE_ENDS, MAX_LEVELS, TRUE_ENDS, derive, slots
+from edgekit.wire.forest import FALSE_ENDS, MAX_LEVELS, TRUE_ENDS, derive, grow
 from edgekit.wire.reals import check_below
 from edgekit.wire.streams import Coded, Source, malformed, plain, varint
 
@@ -141,8 +141,7 @@ def decode(source: Source, limit: int) -> Forest:
     if len(kinds) and not (int(kinds.min()) >= 0 and int(kinds.max()) <= TRUE_ENDS | FALSE_ENDS):
         raise malformed("its trees have nodes of an unknown kind")
     kinds = kinds.astype(np.uint8)
-    structure = derive(kinds, pieces)
-    children, ends = slots(structure, kinds)
+    structure, children, ends = grow(kinds, pieces)
     del kinds
     in_levels = whole.decode(source, count)
     splits = structure.in_file(thresholds.decode(source, in_levels, kind))
