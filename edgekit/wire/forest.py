@@ -51,8 +51,8 @@ def derive(kinds: Ints, pieces: int) -> Structure:
 
 
 def grow(kinds: Ints, pieces: int) -> tuple[Structure, Ints, NDArray[np.bool_]]:
-    """As `derive`, and for each node in the order of the file its true and its false child, [2 × nodes] int32, and which
-    of them are terminals; a terminal's entry is still to be filled in.
+    """As `derive`, and for each node in the order of the file its true and its false child, [2 × nodes] int32, and
+    which of them are terminals; a terminal's entry is still to be filled in.
     """
     structure, sizes = _derive(kinds, pieces)
     ends = _ends(structure.in_file(kinds))

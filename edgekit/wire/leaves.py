@@ -51,8 +51,8 @@ def decode(source: Source, slots: Ints, ends: Marks, starts: Ints) -> None:
     Only leaves stay marked. Raises BundleError.
     """
     is_piece = np.zeros(len(ends), dtype=bool)
-    _fill(is_piece, ends, whole.decode(source, np.count_nonzero(ends)))
-    which = whole.decode(source, np.count_nonzero(is_piece))
+    _fill(is_piece, ends, whole.decode(source, _count(ends)))
+    which = whole.decode(source, _count(is_piece))
     check_below(which, len(starts))
     _fill(slots, is_piece, starts[which])
     ends ^= is_piece
@@ -65,16 +65,20 @@ def _decode_leaves(source: Source, slots: Ints, is_leaf: Marks) -> None:
     if how > _MODULO:
         raise malformed(f"no column of leaves begins with {how}")
     if how == _TOGETHER:
-        _fill(slots, is_leaf, _numbers(source, np.count_nonzero(is_leaf)))
+        _fill(slots, is_leaf, _numbers(source, _count(is_leaf)))
         return
     count = source.varint(len(slots)) if how == _MODULO else 0
     second = _second(is_leaf)
     first = is_leaf & ~second
-    _fill(slots, first, _numbers(source, np.count_nonzero(first)))
-    found = _numbers(source, np.count_nonzero(second))
+    _fill(slots, first, _numbers(source, _count(first)))
+    found = _numbers(source, _count(second))
     if count:
         found = (found.astype(np.int64) + slots[np.flatnonzero(second) - 1]) % count
     _fill(slots, second, found)
+
+
+def _count(marks: Marks) -> int:
+    return int(np.count_nonzero(marks))
 
 
 def _fill(slots: Ints, marks: Marks, numbers: Ints) -> None:

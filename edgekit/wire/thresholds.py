@@ -106,7 +106,9 @@ def decode(source: Source, features: Ints, kind: Any) -> NDArray[Any]:
 
 
 def _counted(features: Ints) -> tuple[Ints, Ints]:
-    """The features in a narrow type, and how many nodes each has. Numbers that reach far become those of their order."""
+    """The features in a narrow type, and how many nodes each has. Numbers that reach far become those of their
+    order.
+    """
     reals.check_below(features, 1 << 31)
     most = int(features.max())
     if most >= _MANY_FEATURES:
