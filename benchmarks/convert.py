@@ -18,7 +18,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
 
 import click
 
-from benchmarks.converting import coverage, families, forms, quantised, whole
+from benchmarks.converting import coverage, expanding, families, forms, quantised, whole
 from benchmarks.converting.cases import Case, Suite
 from benchmarks.converting.children import Lost, in_child
 from benchmarks.converting.composites import composite_suite
@@ -47,7 +47,7 @@ def main(*, quick: bool, as_json: bool) -> None:
     for form in _forms(quick=quick):
         report.rows += _measured(form)
     if not quick:
-        report.rows += [*quantised.rows(), *whole.rows()]
+        report.rows += [*expanding.rows(), *quantised.rows(), *whole.rows()]
     report.finish(as_json=as_json)
 
 

@@ -10,6 +10,7 @@ stand together and the numbers about them compress best.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,35 +34,75 @@ class Structure:
     place: Ints
     starts: Ints
 
+    def in_file(self, values: Ints) -> Ints:
+        """What belongs to the nodes, from level order into that of the file."""
+        found = room.empty(len(values), values.dtype)
+        for start in range(0, len(values), _CHUNK):  # numpy widens the numbers that it indexes by
+            part = slice(start, start + _CHUNK)
+            found[self.place[part]] = values[part]
+        return found
+
 
 def derive(kinds: Ints, pieces: int) -> Structure:
     """The structure of so many pieces. `kinds` [nodes], in level order: `TRUE_ENDS` and `FALSE_ENDS` tell which
     children are terminals. Raises BundleError when that is no forest.
     """
-    count = len(kinds)
-    before = _children_before(kinds)
-    if pieces + int(before[-1]) != count:
+    return _derive(kinds, pieces)[0]
+
+
+def grow(kinds: Ints, pieces: int) -> tuple[Structure, Ints, NDArray[np.bool_]]:
+    """As `derive`, and for each node in the order of the file its true and its false child, [2 × nodes] int32, and
+    which of them are terminals; a terminal's entry is still to be filled in.
+    """
+    structure, sizes = _derive(kinds, pieces)
+    ends = _ends(structure.in_file(kinds))
+    sizes = structure.in_file(sizes)
+    children = room.empty(len(ends), np.int32)
+    for start in range(0, len(kinds), _CHUNK):
+        # a true child comes right after its node, a false one after all that its brother has below
+        after = np.arange(start + 1, min(start + _CHUNK, len(kinds)) + 1, dtype=np.int32)
+        part = slice(2 * start, 2 * start + 2 * len(after))
+        children[part][0::2] = after
+        brother = sizes[start + 1 : start + 1 + len(after)]
+        after[: len(brother)] += brother * ~ends[part][0::2][: len(brother)]
+        children[part][1::2] = after
+    return structure, children, ends
+
+
+def _derive(kinds: Ints, pieces: int) -> tuple[Structure, Ints]:
+    """The structure, and how many nodes of its piece each node has below and with it, in level order."""
+    first = _first_children(kinds, pieces)
+    if int(first[-1]) != len(kinds):
         raise malformed("the nodes of its trees are not all reached")
-    levels = _levels(before, pieces)
-    sizes = _sizes(before, levels)
-    place = room.empty(count, np.int32)
+    levels = _levels(first, pieces)
+    sizes = _sizes(first, levels)
+    place = room.empty(len(kinds), np.int32)
     place[:pieces] = np.cumsum(sizes[:pieces], dtype=np.int32) - sizes[:pieces]
-    before += pieces
-    child = before[:-1]
-    for start, end in levels:
-        _place_children(kinds[start:end], child[start:end], place[start:end], (place, sizes))
-    return Structure(place, place[:pieces].copy())
+    for (start, end), (below, last) in pairwise(levels):
+        children = np.flatnonzero(~_ends(kinds[start:end]))
+        place[below:last] = place[start:end][children >> 1] + 1
+        elder = first[start:end][np.flatnonzero(kinds[start:end] == 0)]
+        place[elder + 1] += sizes[elder]
+    return Structure(place, place[:pieces].copy()), sizes
 
 
-def _children_before(kinds: Ints) -> Ints:
-    """For each node, and for the end, how many children within their pieces all nodes before have."""
-    before = room.empty(len(kinds) + 1, np.int32)
-    before[0] = 0
-    np.cumsum(2 - (kinds & TRUE_ENDS) - (kinds >> 1), dtype=np.int32, out=before[1:])
-    return before
+def _first_children(kinds: Ints, pieces: int) -> Ints:
+    """For each node, and for the end, where in level order the children within their pieces begin."""
+    found = room.empty(len(kinds) + 1, np.int32)
+    found[0] = pieces
+    found[1:] = 2 - (kinds & TRUE_ENDS) - (kinds >> 1)
+    return np.cumsum(found, out=found)
 
 
-def _levels(before: Ints, pieces: int) -> list[tuple[int, int]]:
+def _ends(kinds: Ints) -> NDArray[np.bool_]:
+    """Whether each node's true and its false child are terminals, in turn."""
+    found: NDArray[np.bool_] = room.empty(2 * len(kinds), bool)
+    found[0::2] = kinds & TRUE_ENDS
+    found[1::2] = kinds & FALSE_ENDS
+    return found
+
+
+def _levels(first: Ints, pieces: int) -> list[tuple[int, int]]:
     """The bounds of each level, in level order."""
     found: list[tuple[int, int]] = []
     start, end = 0, pieces
@@ -69,48 +110,17 @@ def _levels(before: Ints, pieces: int) -> list[tuple[int, int]]:
         if len(found) == MAX_LEVELS:
             raise malformed("its trees are too deep")
         found.append((start, end))
-        start, end = end, pieces + int(before[end])
-    if end != len(before) - 1:
+        start, end = end, int(first[end])
+    if end != len(first) - 1:
         raise malformed("the nodes of its trees are not all reached")
     return found
 
 
-def _sizes(before: Ints, levels: list[tuple[int, int]]) -> Ints:
-    """How many nodes of its piece each node has below and with it."""
-    sizes = room.empty(len(before) - 1, np.int32)
+def _sizes(first: Ints, levels: list[tuple[int, int]]) -> Ints:
+    sizes = room.empty(len(first) - 1, np.int32)
     sizes[:] = 1
     for (start, end), (below, last) in zip(reversed(levels[:-1]), reversed(levels[1:]), strict=True):
         summed = np.zeros(last - below + 1, dtype=np.int32)
         np.cumsum(sizes[below:last], out=summed[1:])
-        bounds = summed[before[start : end + 1] - before[start]]
-        sizes[start:end] += np.diff(bounds)
+        sizes[start:end] += np.diff(summed[first[start : end + 1] - below])
     return sizes
-
-
-def _place_children(kinds: Ints, child: Ints, parent: Ints, found: tuple[Ints, Ints]) -> None:
-    place, sizes = found
-    true_here, false_here = kinds & TRUE_ENDS == 0, kinds & FALSE_ENDS == 0
-    first = child[true_here]
-    place[first] = parent[true_here] + 1
-    skipped = np.ones(len(kinds), dtype=np.int32)
-    skipped[true_here] += sizes[first]
-    place[(child + true_here)[false_here]] = (parent + skipped)[false_here]
-
-
-def slots(structure: Structure, kinds: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """For each node in the order of the file its true and its false child, [2 × nodes] int32, and which of them are
-    terminals; a terminal's entry is still to be filled in.
-    """
-    first = _children_before(kinds)[:-1]
-    first += len(structure.starts)
-    children = room.empty(2 * len(kinds), np.int32)
-    ends = room.empty(2 * len(kinds), bool)
-    for start in range(0, len(kinds), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        place, child = structure.place[part], first[part]
-        true_here, false_here = kinds[part] & TRUE_ENDS == 0, kinds[part] & FALSE_ENDS == 0
-        children[2 * place[true_here]] = structure.place[child[true_here]]
-        children[2 * place[false_here] + 1] = structure.place[(child + true_here)[false_here]]
-        ends[2 * place] = ~true_here
-        ends[2 * place + 1] = ~false_here
-    return children, ends

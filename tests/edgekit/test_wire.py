@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from edgekit import wire
 from edgekit.errors import BundleError
 from edgekit.manifest import Encoding
-from edgekit.wire import columns, layout, reals, texts, whole
+from edgekit.wire import columns, layout, reals, texts, thresholds, whole
 from edgekit.wire.grid import find_grid
 from edgekit.wire.streams import Source, varint
 from tests.support.forests import onnx_file
@@ -202,3 +202,19 @@ def test_multiples_of_a_small_power_of_two_are_kept_as_whole_numbers(kind: str) 
     packed = reals.encode(values).render()
     assert reals.decode(Source(packed), len(values), kind).tobytes() == values.tobytes()
     assert len(packed) < 1.4 * len(values)
+
+
+@pytest.mark.parametrize("largest", [3, 200, 60_000, 70_000, (1 << 31) - 1])
+@pytest.mark.parametrize("nodes", [1, 500, 70_000])
+def test_thresholds_come_back_however_far_the_numbers_of_features_reach(largest: int, nodes: int) -> None:
+    rng = np.random.default_rng(nodes)
+    features = np.minimum(rng.choice([0, 1, 7, largest // 2, largest], nodes), largest)
+    splits = np.where(features > 1, rng.integers(0, 20, nodes) / 2, rng.normal(size=nodes)).astype("<f4")
+    source = Source(thresholds.encode(features, splits).render(level=1))
+    assert thresholds.decode(source, features, "<f4").tobytes() == splits.tobytes()
+    assert source.ended
+
+
+def test_a_feature_below_zero_is_refused() -> None:
+    with pytest.raises(BundleError, match="past the end"):
+        thresholds.decode(Source(b""), np.array([3, -1]), "<f4")
