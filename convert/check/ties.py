@@ -18,7 +18,8 @@ _REFINEMENTS = 2
 
 def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.random.Generator) -> pd.DataFrame:
     """Pairs of rows, one on each side of a turn, mixed from rows of `frame` whose `answers` are known."""
-    fractions = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+    categories = source.known(frame)
+    fractions = [name for name in frame.columns if frame[name].dtype.kind == "f" and name not in categories]
     if answers.label is None or answers.label.ndim > 1 or not fractions:
         return frame.head(0)
     labels = spelled(answers.label)
