@@ -70,7 +70,7 @@ def _spread(categories: Sequence[Any]) -> Iterator[Any]:
 
 
 def _texts(column: Column) -> Iterator[Special]:
-    if column.categories is not None:
+    if column.categories is not None or column.told:
         yield Special(Kind.RIM, "of an unseen category", UNSEEN)
         yield Special(Kind.RIM, "not in ASCII", _NON_ASCII)
     else:  # free text: a tokenizer may know other letters than the data hold

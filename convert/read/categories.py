@@ -20,6 +20,7 @@ from convert.export.trees.remembered import Remembered, remembered
 from convert.read.known import Known
 from edgekit.errors import ModelFault
 
+CODES_ONLY = "it keeps only their codes, which depend on the frame that it was fitted with"
 _HINT = "put an OrdinalEncoder or OneHotEncoder before it in a pipeline, and fit that on plain columns"
 
 
@@ -69,7 +70,11 @@ def _boosters(estimator: Any, names: list[str]) -> Iterator[Booster]:
 
 def known_in(boosters: tuple[Booster, ...], frame: pd.DataFrame) -> dict[str, Known]:
     """The categories of all columns that some model knows as categories. Raises NotExportable."""
-    return {name: known for booster in boosters for name, known in booster.known(frame).items()}
+    found: dict[str, Known] = {}
+    for booster in boosters:
+        for name, known in booster.known(frame).items():
+            found[name] = known.beside(found[name]) if name in found else known
+    return found
 
 
 def restored(frame: pd.DataFrame, known: Mapping[str, Known]) -> pd.DataFrame:
@@ -95,6 +100,17 @@ def _comparable(column: pd.Series, known: Known) -> tuple[NDArray[Any], NDArray[
     if known.texts:
         return column.to_numpy(dtype=object), known.values
     return column.to_numpy(dtype=np.float64), known.values.astype(np.float64)
+
+
+def refuse_codes(kind: str, estimator: Any, given: pd.DataFrame) -> None:
+    """Refuse a category column for a model that was fitted on such and knows codes only. Raises ModelFault."""
+    for part, view in views(estimator, list(map(str, given.columns))):
+        if not forgets_categories(part):
+            continue
+        for feature in np.flatnonzero(np.array(part.get_booster().feature_types) == "c").tolist():
+            place = int(view.place[feature])
+            if place >= 0 and isinstance(given.dtypes.iloc[place], pd.CategoricalDtype):
+                raise cannot_serve(kind, CODES_ONLY)
 
 
 def check(kind: str, boosters: tuple[Booster, ...], given: pd.DataFrame, plain: pd.DataFrame) -> None:

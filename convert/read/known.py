@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -14,6 +15,17 @@ class Known:
 
     values: NDArray[Any]
     closed: bool
+
+    def beside(self, other: Known) -> Known:
+        """What two models that know the same column answer: a closed one decides, otherwise both."""
+        if np.array_equal(self.values, other.values):
+            return Known(self.values, self.closed or other.closed)
+        if self.closed and other.closed:
+            return Known(self.values[np.isin(self.values, other.values)], closed=True)
+        if self.closed or other.closed:
+            return self if self.closed else other
+        extra = other.values[~np.isin(other.values, self.values)]
+        return Known(np.concatenate([self.values, extra]), closed=False)
 
     @property
     def texts(self) -> bool:

@@ -18,15 +18,17 @@ from convert.check.targets import Targets, plain_classes, side_by_side
 from convert.export.parts import parts_of
 from convert.read import targets as targets_of
 from convert.read.categories import (
+    CODES_ONLY,
     Booster,
-    Known,
     boosters_in,
     cannot_serve,
     check,
     forgets_categories,
     known_in,
+    refuse_codes,
     restored,
 )
+from convert.read.known import Known
 from convert.read.model import LoadedModel
 from convert.read.rows import Rows, meant, plain_columns, some
 from convert.wording import cause
@@ -38,7 +40,7 @@ from edgekit.manifest import MAX_FEATURES, OutputRole, Task
 class Source:
     """`role`: what its numbers are; None when it gives labels only. `by_name`: it was fitted with column names.
     `text`: its first step takes a flat list of texts instead of a table. `targets`: the classes of each target, where
-    it answers several; `classes` is empty then. `boosters`: the models in it that want columns of pandas' category type.
+    it answers several; `classes` is empty then. `boosters`: the models in it that want pandas' category columns.
     """
 
     estimator: Any
@@ -180,6 +182,8 @@ def fit_rows(source: Source, rows: Rows) -> tuple[Rows, tuple[str, ...]]:
             reason="too_many_features",
         )
     frame = plain_columns(chosen, rows.origin)
+    if source.by_name:
+        refuse_codes(source.kind, source.estimator, chosen)
     check(source.kind, source.boosters, chosen, frame)
     fitted = Rows(frame, rows.target, rows.named, rows.origin, rows.digest)
     _try_first_row(source, fitted)
@@ -219,7 +223,7 @@ def _try_first_row(source: Source, rows: Rows) -> None:
         source.answers(rows.frame.head(1))
     except Exception as error:
         if any(map(forgets_categories, parts_of(source.estimator))):
-            raise cannot_serve(source.kind, "it keeps only their codes, which depend on its frame") from error
+            raise cannot_serve(source.kind, CODES_ONLY) from error
         raise ModelFault(
             f"the model refuses the first row of {rows.origin} ({cause(error)}): "
             "give rows like those it was trained on",

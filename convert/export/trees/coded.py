@@ -27,7 +27,7 @@ _ZERO = float(np.float32(1e-35))
 class Columns:
     """`codes`: the columns that are split by sets. `told`: the categories of pandas columns, in the order of their
     codes; of such a column without sets the codes are compared as numbers. `whole`: makes whole numbers of codes that
-    arrive as numbers. `zeros`: the columns where zero means missing, `missing`: the number (or code) that does so.
+    arrive as numbers. `zeros`: the columns where zero means missing, `missing`: the number that does so.
     `unnamed`: a code that no split names goes where a missing value goes.
     """
 
@@ -89,9 +89,7 @@ def _in_sets(columns: Columns, column: int) -> NDArray[np.float64]:
     numbers = np.arange(len(columns.told[column]))
     named = np.isin(numbers, known)
     other = np.nan if columns.unnamed else columns.codes.unknown(column)
-    found = np.where(named, np.searchsorted(known, numbers) + 1.0, other)
-    found[numbers == columns.missing] = np.nan
-    return found
+    return np.where(named, np.searchsorted(known, numbers) + 1.0, other)
 
 
 def _looked_up(writer: Writer, columns: Columns, column: int, numbers: NDArray[np.float64], element: int) -> str:

@@ -51,7 +51,7 @@ def remembered(model: Any) -> Remembered | None:
     if hasattr(model, "booster_"):
         return _light(model.booster_)
     if hasattr(model, "get_booster") and hasattr(model, "n_features_in_"):
-        return _extreme(model.get_booster())
+        return _extreme(model.get_booster(), missing=float(model.missing))
     return None
 
 
@@ -77,7 +77,7 @@ def _array(values: Sequence[Any]) -> NDArray[Any]:
     return np.array(values, dtype=None if len(values) else np.float64)
 
 
-def _extreme(booster: Any) -> Remembered | None:
+def _extreme(booster: Any, missing: float) -> Remembered | None:
     ask = getattr(booster, "get_categories", None)
     if ask is None or "c" not in (booster.feature_types or []):
         return None
@@ -85,6 +85,11 @@ def _extreme(booster: Any) -> Remembered | None:
     held = [(place, _from_arrow(values)) for place, (_, values) in enumerate(found) if values is not None]
     if not held:
         return None
+    if missing in range(max(len(values) for _, values in held)):
+        raise NotExportable(
+            f"missing={missing:g} also means whichever category happens to have that code in the frame it is asked with",
+            instead="leave missing values NaN, and fit again",
+        )
     return Remembered(tuple(place for place, _ in held), tuple(values for _, values in held), closed=True)
 
 
