@@ -28,6 +28,12 @@ def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.ran
         return frame.head(0)
     start, end = (frame.iloc[places].reset_index(drop=True) for places in ends)
     label = labels[ends[0]]
+    whole = [name for name in fractions if (frame[name].dropna() % 1 == 0).all()]
+    if whole and source.refuses(_mixed(start, end, fractions, np.full((1, len(start)), 0.5))):
+        # Whole numbers may be categories, and a model may refuse others.
+        fractions = [name for name in fractions if name not in whole]
+    if not fractions:
+        return frame.head(0)
     low, high = np.zeros(len(start)), np.ones(len(start))
     for _ in range(_REFINEMENTS):
         shares = low + (high - low) * np.linspace(0, 1, _STEPS + 1)[1:, None]

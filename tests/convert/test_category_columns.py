@@ -17,10 +17,12 @@ import pytest
 import xgboost
 from onnx import numpy_helper
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import make_column_transformer
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
 from convert import convert
 from convert.check import session as sessions
@@ -245,6 +247,44 @@ def test_category_columns_that_pass_through_other_steps_answer_alike(around: Any
     assert_alike(model, drawn(1), WIDE)
     if isinstance(last, lightgbm.LGBMClassifier):
         assert_alike(model, strange(drawn(1)), WIDE)
+
+
+NUMBERS = make_pipeline(SimpleImputer(), StandardScaler())
+ENCODERS = {
+    "one-hot": OneHotEncoder(handle_unknown="ignore"),
+    "one-hot, rare ones together": OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=15),
+    "ordinal": OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+    "ordinal, unseen is missing": OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=-2
+    ),
+    "target": TargetEncoder(),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_category_columns_before_scikit_learns_encoders_answer_alike(name: str) -> None:
+    columns = make_column_transformer(
+        (ENCODERS[name], make_column_selector(dtype_include="category")),
+        (NUMBERS, make_column_selector(dtype_include="number")),
+        sparse_threshold=0,
+    )
+    model = fitted(make_pipeline(columns, HistGradientBoostingClassifier(max_iter=5)))
+    for rows in (drawn(1), strange(drawn(1))):
+        assert_alike(model, rows, WIDE)
+
+
+@pytest.mark.parametrize("around", [lambda last: last, prepared], ids=["alone", "behind steps"])
+def test_category_columns_of_hist_gradient_boosting_answer_alike(around: Any) -> None:
+    model = fitted(around(HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")))
+    for rows in (drawn(1), strange(drawn(1))):
+        assert_alike(model, rows, WIDE)
+
+
+def test_an_encoder_that_refuses_unseen_numbers_converts_from_category_columns(measured: Path) -> None:
+    columns = make_column_transformer((OneHotEncoder(), CATEGORIES), (NUMBERS, ["a", "count"]))
+    model = fitted(make_pipeline(columns, LogisticRegression(max_iter=300)))
+    found = features(model, categorical(drawn(1)), measured)
+    assert found["color"].closed
 
 
 def sized(seed: int) -> pd.DataFrame:

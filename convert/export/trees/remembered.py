@@ -87,7 +87,7 @@ def _extreme(booster: Any, missing: float) -> Remembered | None:
         return None
     if missing in range(max(len(values) for _, values in held)):
         raise NotExportable(
-            f"missing={missing:g} also means whichever category happens to have that code in the frame it is asked with",
+            f"missing={missing:g} also means whichever category happens to have that code in a frame",
             instead="leave missing values NaN, and fit again",
         )
     return Remembered(tuple(place for place, _ in held), tuple(values for _, values in held), closed=True)
