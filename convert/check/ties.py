@@ -14,6 +14,8 @@ _PAIRS = 12
 # take their time per call, however few rows it has: they are asked twice only.
 _STEPS = 48
 _REFINEMENTS = 2
+# Between two whole numbers this share hardly ever falls on a third one.
+_UNEVEN = 0.377
 
 
 def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.random.Generator) -> pd.DataFrame:
@@ -29,7 +31,7 @@ def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.ran
     start, end = (frame.iloc[places].reset_index(drop=True) for places in ends)
     label = labels[ends[0]]
     whole = [name for name in fractions if (frame[name].dropna() % 1 == 0).all()]
-    if whole and source.refuses(_mixed(start, end, fractions, np.full((1, len(start)), 0.5))):
+    if whole and source.refuses(_mixed(start, end, fractions, np.full((1, len(start)), _UNEVEN))):
         # Whole numbers may be categories, and a model may refuse others.
         fractions = [name for name in fractions if name not in whole]
     if not fractions:
