@@ -99,7 +99,7 @@ def prepare(model: Any, data: Given, options: Options, progress: Progress = quie
     progress(Step(Stage.READ))
     source = understand(read_model(model, trust_pickle=options.trust_pickle))
     rows, notes = fit_rows(source, read_rows(data, options.target))
-    columns = comparisons.mark(source.estimator, rows.frame, describe(rows.frame))
+    columns = comparisons.mark(source.estimator, rows.frame, describe(rows.frame, source.known(rows.frame)))
     if apart is not None:
         apart.begin(source, columns)
     progress(Step(Stage.ASK))

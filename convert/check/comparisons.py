@@ -24,7 +24,10 @@ from sklearn.preprocessing import Binarizer, KBinsDiscretizer, OneHotEncoder, Or
 
 from convert.check import thresholds
 from convert.check.thresholds import Reals, View
+from convert.export.trees.remembered import remembered
 from convert.read.columns import Column
+
+Compared = tuple[NDArray[Any], NDArray[Any]]
 
 _DEEPEST = 8
 # Of ten thousand ordinary values two or three pairs round to one float32 by chance.
@@ -46,7 +49,17 @@ class Limits:
 
 def limits_of(estimator: Any, names: list[str]) -> list[Limits]:
     """All comparisons in float64 that the estimator makes, of rows with columns of these names."""
-    return list(_walk(estimator, thresholds.unscaled(len(names)), names, 0))
+    found: list[Limits] = []
+    for part, view in views(estimator, names):
+        own = _own(part)
+        if own is not None:
+            found += _seen(*own, view)
+    return found
+
+
+def views(estimator: Any, names: list[str]) -> Iterator[tuple[Any, View]]:
+    """Every estimator in this one that is no pipeline, with the columns of the rows that it sees."""
+    return _walk(estimator, thresholds.unscaled(len(names)), names, 0)
 
 
 def mark(estimator: Any, frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -94,7 +107,7 @@ def _on_grid(known: Reals, limits: Reals) -> bool:
     return bool((np.abs(steps - np.rint(steps)) < _ON_GRID).any())
 
 
-def _walk(estimator: Any, view: View, names: list[str], depth: int) -> Iterator[Limits]:
+def _walk(estimator: Any, view: View, names: list[str], depth: int) -> Iterator[tuple[Any, View]]:
     if depth > _DEEPEST or estimator is None or isinstance(estimator, str | SelectFromModel):
         return
     if isinstance(estimator, Pipeline):
@@ -102,10 +115,7 @@ def _walk(estimator: Any, view: View, names: list[str], depth: int) -> Iterator[
             yield from _walk(step, view, names, depth + 1)
             view = thresholds.after(step, view, names)
         return
-    own = _own(estimator)
-    if own is not None:
-        yield from _seen(*own, view)
-        return
+    yield estimator, view
     for part, columns in _parts(estimator, names, len(view.place)):
         yield from _walk(part, view if columns is None else view.take(columns), names, depth + 1)
 
@@ -122,12 +132,12 @@ def _parts(estimator: Any, names: list[str], width: int) -> Iterator[tuple[Any, 
         yield from thresholds.members(estimator)
 
 
-def _own(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]] | None:
+def _own(estimator: Any) -> Compared | None:
     """Columns and values that the estimator itself compares."""
     if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
         return thresholds.hist_thresholds(estimator)
-    if hasattr(estimator, "booster_"):
-        return thresholds.light_thresholds(estimator)
+    if hasattr(estimator, "booster_") or hasattr(estimator, "get_booster"):
+        return _joined(thresholds.light_thresholds(estimator) if hasattr(estimator, "booster_") else None, estimator)
     if isinstance(estimator, KBinsDiscretizer):
         return _listed([np.asarray(edges, dtype=np.float64) for edges in estimator.bin_edges_])
     if isinstance(estimator, Binarizer):
@@ -135,6 +145,20 @@ def _own(estimator: Any) -> tuple[NDArray[Any], NDArray[Any]] | None:
     if isinstance(estimator, OneHotEncoder | OrdinalEncoder | TargetEncoder):
         return _listed([_numbers(known) for known in estimator.categories_])
     return None
+
+
+def _joined(compared: Compared | None, booster: Any) -> Compared | None:
+    """What a model of LightGBM or XGBoost compares, and the numbers that are its categories."""
+    found = [] if compared is None else [compared]
+    told = remembered(booster)
+    if told is not None and len(told.marked) == len(told.values):
+        values = [_numbers(part) for part in told.values]
+        places = np.repeat(told.marked, [len(part) for part in values])
+        found.append((places, np.concatenate(values)))
+    if not found:
+        return None
+    features, limits = zip(*found, strict=True)
+    return np.concatenate(features), np.concatenate(limits)
 
 
 def _numbers(known: NDArray[Any]) -> Reals:

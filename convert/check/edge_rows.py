@@ -83,7 +83,7 @@ def make_edge_rows(source: Source, rows: Trial, columns: tuple[Column, ...], see
         frame=joined.astype(frame.dtypes.to_dict()),
         labels=tuple(label for part in kept for label in part.labels),
         kinds=np.array([part.kind.value for part in kept for _ in part.labels], dtype=np.str_),
-        closed=frozenset(closed),
+        closed=frozenset(closed) | {name for name, known in source.known(frame).items() if known.closed},
         empties=_told_from_missing(source, frame, columns, rows.tolerance),
     )
 

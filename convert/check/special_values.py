@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ from convert.read.columns import Column
 UNSEEN = "edgekit-unseen"
 _NON_ASCII = "Größe-Ωμέγα-漢字"
 _FAR = 1e6
+_MOST_CATEGORIES = 32
 _LARGE = 1e37  # a tenth of float32's largest: sums of a few such features stay finite
 _BORDER = 1 << 24  # above it float32 skips whole numbers
 _INT64 = 1 << 62
@@ -47,18 +48,29 @@ class Special:
 
 def special_values(column: Column) -> Iterator[Special]:
     """The special values of a column, in a fixed order."""
+    if column.told:
+        yield from (
+            Special(Kind.RIM, f"at the category {value!r}", value) for value in _spread(column.categories or ())
+        )
     if column.kind == "string":
         yield from _texts(column)
     elif column.kind == "bool":
         yield from (Special(Kind.RIM, str(value).lower(), value) for value in (False, True))
+    elif column.told:
+        pass  # numbers that are categories have no rim, and a model that is told of no others answers no others
     elif column.low is not None and column.high is not None:
         yield from _numbers(column, column.low, column.high)
     if column.missing:
         yield Special(Kind.RIM, "missing", np.nan)
 
 
+def _spread(categories: Sequence[Any]) -> Iterator[Any]:
+    """Some of many categories, evenly spread."""
+    yield from categories[:: -(-len(categories) // _MOST_CATEGORIES) or 1]
+
+
 def _texts(column: Column) -> Iterator[Special]:
-    if column.categories is not None:
+    if column.categories is not None or column.told:
         yield Special(Kind.RIM, "of an unseen category", UNSEEN)
         yield Special(Kind.RIM, "not in ASCII", _NON_ASCII)
     else:  # free text: a tokenizer may know other letters than the data hold

@@ -16,7 +16,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 Reals = NDArray[np.float64]
 _MEMBERS = (
@@ -173,8 +173,8 @@ def _mapped(feature: NDArray[Any], value: NDArray[Any], view: View) -> tuple[Rea
 
 def after(step: Any, view: View, names: list[str]) -> View:
     """What the step that follows this one sees."""
-    if step is None or step == "passthrough":
-        return view
+    if step is None or step == "passthrough" or (isinstance(step, FunctionTransformer) and step.func is None):
+        return view  # a column transformer passes columns on by such a function
     if isinstance(step, Pipeline):
         for _, inner in step.steps:
             view = after(inner, view, names)

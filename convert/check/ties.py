@@ -14,11 +14,14 @@ _PAIRS = 12
 # take their time per call, however few rows it has: they are asked twice only.
 _STEPS = 48
 _REFINEMENTS = 2
+# Between two whole numbers this share hardly ever falls on a third one.
+_UNEVEN = 0.377
 
 
 def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.random.Generator) -> pd.DataFrame:
     """Pairs of rows, one on each side of a turn, mixed from rows of `frame` whose `answers` are known."""
-    fractions = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+    categories = source.known(frame)
+    fractions = [name for name in frame.columns if frame[name].dtype.kind == "f" and name not in categories]
     if answers.label is None or answers.label.ndim > 1 or not fractions:
         return frame.head(0)
     labels = spelled(answers.label)
@@ -27,6 +30,12 @@ def find_ties(source: Source, frame: pd.DataFrame, answers: Answers, rng: np.ran
         return frame.head(0)
     start, end = (frame.iloc[places].reset_index(drop=True) for places in ends)
     label = labels[ends[0]]
+    whole = [name for name in fractions if (frame[name].dropna() % 1 == 0).all()]
+    if whole and source.refuses(_mixed(start, end, fractions, np.full((1, len(start)), _UNEVEN))):
+        # Whole numbers may be categories, and a model may refuse others.
+        fractions = [name for name in fractions if name not in whole]
+    if not fractions:
+        return frame.head(0)
     low, high = np.zeros(len(start)), np.ones(len(start))
     for _ in range(_REFINEMENTS):
         shares = low + (high - low) * np.linspace(0, 1, _STEPS + 1)[1:, None]

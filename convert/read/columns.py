@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+
+from convert.read.known import Known
 
 Kind = Literal["number", "integer", "bool", "string"]
 
@@ -17,7 +20,9 @@ MAX_CATEGORIES = 256
 @dataclass(frozen=True)
 class Column:
     """`low`/`high` for numbers; `categories` (sorted) for strings, None when there are too many to be categories.
-    `confusable`: float32 could confuse a value with what the model compares it with (`check.comparisons`).
+    `told`: a category column of the model, whose categories are all that it knows instead of those of the rows; whole
+    numbers may be such categories. `confusable`: float32 could confuse a value with what the model compares it with
+    (`check.comparisons`).
     """
 
     name: str
@@ -25,13 +30,25 @@ class Column:
     missing: bool
     low: float | None = None
     high: float | None = None
-    categories: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | tuple[int, ...] | None = None
+    told: bool = False
     confusable: bool = False
 
 
-def describe(frame: pd.DataFrame) -> tuple[Column, ...]:
-    """Describe every column of a frame that `rows.plain_columns` made."""
-    return tuple(_describe(str(name), frame[name]) for name in frame.columns)
+def describe(frame: pd.DataFrame, known: Mapping[str, Known] | None = None) -> tuple[Column, ...]:
+    """Describe every column of a frame that `rows.plain_columns` made. `known`: what the model tells of its columns."""
+    columns = tuple(_describe(str(name), frame[name]) for name in frame.columns)
+    return tuple(_told(column, (known or {}).get(column.name)) for column in columns)
+
+
+def _told(column: Column, known: Known | None) -> Column:
+    """The column with the categories that the model knows: a device may send those that the rows lack, and a model that
+    takes no others may have any number of them.
+    """
+    if known is None or not (known.closed or known.texts):
+        return column
+    few = known.closed or len(known.values) <= MAX_CATEGORIES
+    return replace(column, categories=tuple(sorted(known.values.tolist())) if few else None, told=True)
 
 
 def _describe(name: str, column: pd.Series) -> Column:

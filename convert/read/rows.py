@@ -205,7 +205,8 @@ def plain_columns(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
 
 def _plain(column: pd.Series, origin: str) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        # Whole numbers with missing ones among them have no type of their own: `_inferred` finds them one.
+        column = column.astype(object if column.isna().any() else column.cat.categories.dtype)
     if isinstance(column.dtype, pd.SparseDtype):
         column = column.sparse.to_dense()
     if pd.api.types.is_object_dtype(column.dtype):

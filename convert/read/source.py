@@ -17,6 +17,18 @@ from convert.check.parity import Answers, Number
 from convert.check.targets import Targets, plain_classes, side_by_side
 from convert.export.parts import parts_of
 from convert.read import targets as targets_of
+from convert.read.categories import (
+    CODES_ONLY,
+    Booster,
+    boosters_in,
+    cannot_serve,
+    check,
+    forgets_categories,
+    known_in,
+    refuse_codes,
+    restored,
+)
+from convert.read.known import Known
 from convert.read.model import LoadedModel
 from convert.read.rows import Rows, meant, plain_columns, some
 from convert.wording import cause
@@ -28,7 +40,7 @@ from edgekit.manifest import MAX_FEATURES, OutputRole, Task
 class Source:
     """`role`: what its numbers are; None when it gives labels only. `by_name`: it was fitted with column names.
     `text`: its first step takes a flat list of texts instead of a table. `targets`: the classes of each target, where
-    it answers several; `classes` is empty then.
+    it answers several; `classes` is empty then. `boosters`: the models in it that want pandas' category columns.
     """
 
     estimator: Any
@@ -40,6 +52,7 @@ class Source:
     text: bool
     notes: tuple[str, ...] = ()
     targets: Targets = ()
+    boosters: tuple[Booster, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -68,7 +81,13 @@ class Source:
         """`frame` in the form that the estimator was fitted with."""
         if self.text:
             return frame.iloc[:, 0].to_numpy()
-        return frame if self.by_name else frame.to_numpy()
+        if not self.by_name:
+            return frame.to_numpy()
+        return restored(frame, self.known(frame)) if self.boosters else frame
+
+    def known(self, frame: pd.DataFrame) -> dict[str, Known]:
+        """The categories of the columns that reach the model as pandas categories."""
+        return known_in(self.boosters, frame)
 
     def refuses(self, frame: pd.DataFrame) -> bool:
         """True when the estimator raises on these rows."""
@@ -95,16 +114,18 @@ def understand(loaded: LoadedModel) -> Source:
     targets = targets_of.read(estimator) if is_classifier(estimator) else ()
     classes = _classes(estimator, loaded.origin) if is_classifier(estimator) and not targets else ()
     task = "multioutput" if targets else _task(estimator, classes, loaded.origin)
+    names = getattr(estimator, "feature_names_in_", None)
     return Source(
         estimator=estimator,
         origin=loaded.origin,
         task=task,
         classes=classes,
         role=targets_of.role(estimator, targets) if targets else _role(estimator, task),
-        by_name=getattr(estimator, "feature_names_in_", None) is not None,
+        by_name=names is not None,
         text=hasattr(first_step(estimator), "build_analyzer"),
         notes=loaded.notes,
         targets=targets,
+        boosters=() if names is None else boosters_in(estimator, [str(name) for name in names]),
     )
 
 
@@ -161,6 +182,9 @@ def fit_rows(source: Source, rows: Rows) -> tuple[Rows, tuple[str, ...]]:
             reason="too_many_features",
         )
     frame = plain_columns(chosen, rows.origin)
+    if source.by_name:
+        refuse_codes(source.kind, source.estimator, chosen)
+    check(source.kind, source.boosters, chosen, frame)
     fitted = Rows(frame, rows.target, rows.named, rows.origin, rows.digest)
     _try_first_row(source, fitted)
     return fitted, notes
@@ -194,25 +218,12 @@ def _choose_by_position(source: Source, rows: Rows) -> pd.DataFrame:
     return rows.frame
 
 
-def _knows_category_columns(estimator: Any) -> bool:
-    """True of a LightGBM or XGBoost model whose rows must be a frame of pandas' category type."""
-    if hasattr(estimator, "booster_"):
-        return bool(getattr(estimator.booster_, "pandas_categorical", None))
-    if not hasattr(estimator, "get_booster") or not hasattr(estimator, "n_features_in_"):
-        return False
-    return "c" in (estimator.get_booster().feature_types or [])
-
-
 def _try_first_row(source: Source, rows: Rows) -> None:
     try:
         source.answers(rows.frame.head(1))
     except Exception as error:
-        if any(map(_knows_category_columns, parts_of(source.estimator))):
-            raise ModelFault(
-                f"{source.kind} was fitted on pandas category columns, whose codes depend on the frame it was fitted "
-                "with: put an OrdinalEncoder or OneHotEncoder before it in a pipeline, and fit that on plain columns",
-                reason="category_columns",
-            ) from error
+        if any(map(forgets_categories, parts_of(source.estimator))):
+            raise cannot_serve(source.kind, CODES_ONLY) from error
         raise ModelFault(
             f"the model refuses the first row of {rows.origin} ({cause(error)}): "
             "give rows like those it was trained on",

@@ -21,7 +21,6 @@ from sklearn.preprocessing import StandardScaler
 from convert import convert
 from convert.export.refusal import NotExportable
 from convert.export.trees import lightgbm_model, xgboost_model
-from edgekit.errors import ModelFault
 from tests.convert.tree_forms import FEATURES, NARROW, WIDE, answered, assert_alike, drawn, holed
 
 # One thread: on a busy machine OpenMP threads wait for one another most of the time.
@@ -289,19 +288,3 @@ def test_a_booster_without_trees_is_refused() -> None:
     content = bytes(extreme().fit(seen[FEATURES], seen["target"]).get_booster()[:1].save_raw("json"))
     with pytest.raises(NotExportable, match="no trees"):
         xgboost_model.read(content, stop=0, missing=np.nan)
-
-
-@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
-def test_a_model_fitted_on_category_columns_is_refused_in_words(library: str) -> None:
-    random = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": random.normal(size=80), "c": pd.Categorical(random.choice(list("xyz"), 80))})
-    models: dict[str, Any] = {
-        "lightgbm": lightgbm.LGBMRegressor(n_estimators=2, verbose=-1, n_jobs=1),
-        "xgboost": xgboost.XGBRegressor(n_estimators=2, enable_categorical=True, n_jobs=1),
-    }
-    model = models[library]
-    model.fit(frame, frame["a"] + (frame["c"] == "x"))
-    with pytest.raises(ModelFault, match="category columns") as caught:
-        convert(model, frame)
-    assert caught.value.reason == "category_columns"
-    assert "OrdinalEncoder" in caught.value.message

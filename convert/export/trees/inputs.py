@@ -16,10 +16,10 @@ def numbered(writer: Writer, categories: Categories, element: int) -> str:
     """The rows as the trees read them: each category by its number (NaN for none), then the other columns."""
     if not categories.columns:
         return writer.cast(writer.input, element, writer.input_type)
-    owners = _owners(writer)
+    places = owners(writer)
     parts = []
     for column, values in zip(categories.columns, categories.values, strict=True):
-        lane, place = owners[column]
+        lane, place = places[column]
         given = _columns(writer, lane, [place])
         texts = values.dtype.kind == "O"
         if texts != (lane.element == STRING):
@@ -27,16 +27,25 @@ def numbered(writer: Writer, categories: Categories, element: int) -> str:
         keys = values if texts else values.astype(NUMPY[element])
         numbers = np.arange(1, len(keys) + 1, dtype=NUMPY[element])
         parts.append(writer.encode(given if texts else writer.cast(given, element, lane.element), keys, numbers))
-    for lane in writer.lanes:
-        rest = [owners[column][1] for column in categories.rest if owners[column][0] is lane]
-        if rest and lane.element == STRING:
-            raise NotExportable("a column of texts is none of its categories")
-        if rest:
-            parts.append(writer.cast(_columns(writer, lane, rest), element, lane.element))
+    if categories.rest:
+        parts.append(taken(writer, list(categories.rest), element))
     return writer.node("Concat", *parts, axis=1)
 
 
-def _owners(writer: Writer) -> list[tuple[Lane, int]]:
+def taken(writer: Writer, columns: list[int], element: int) -> str:
+    """These columns of numbers, in ascending order, in type `element`. Raises NotExportable for texts."""
+    places = owners(writer)
+    parts = []
+    for lane in writer.lanes:
+        here = [places[column][1] for column in columns if places[column][0] is lane]
+        if here and lane.element == STRING:
+            raise NotExportable("a column of texts is none of its categories")
+        if here:
+            parts.append(writer.cast(_columns(writer, lane, here), element, lane.element))
+    return parts[0] if len(parts) == 1 else writer.node("Concat", *parts, axis=1)
+
+
+def owners(writer: Writer) -> list[tuple[Lane, int]]:
     """For each column its lane and its place there."""
     if len(writer.lanes) == 1:
         return [(writer.lanes[0], place) for place in range(writer.model.n_features_in_)]

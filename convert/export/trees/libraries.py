@@ -11,20 +11,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.export.refusal import NotExportable
-from convert.export.trees import ensemble, lightgbm_model, xgboost_model
-from convert.export.trees.categories import Codes
+from convert.export.trees import coded, ensemble, lightgbm_model, xgboost_model
+from convert.export.trees.coded import Columns
 from convert.export.trees.ensemble import Forest
 from convert.export.trees.fitted import Ints, Tree, round_down, round_nearest
+from convert.export.trees.inputs import owners
 from convert.export.trees.lightgbm_model import LightModel
+from convert.export.trees.remembered import remembered
 from convert.export.trees.xgboost_model import ExtremeModel
-from convert.export.writer import DOUBLE, FLOAT, NUMPY, Exporters, Writer
+from convert.export.writer import DOUBLE, FLOAT, STRING, Exporters, Writer
 
 # The largest float32 raw score that XGBoost's float32 logistic function rounds to exactly one half.
 _HALF = 1.5 * 2.0**-24
-# LightGBM's kZeroThreshold.
-_ZERO = float(np.float32(1e-35))
 _LIGHT_IDENTITY = frozenset(
     {"regression", "regression_l1", "huber", "fair", "quantile", "mape"},
 )
@@ -95,13 +96,11 @@ def regress_light(writer: Writer) -> None:
 
 def _light_sums(writer: Writer, found: LightModel) -> tuple[str, int]:
     element = DOUBLE if writer.input_type != FLOAT else FLOAT
-    rows = writer.cast(writer.input, element, writer.input_type)
-    if found.zeros:
-        rows = _without(writer, rows, found.zeros, element)
-    rows = _numbered(writer, rows, found.codes, _cut, element)
-    trees = _moved(writer, found.trees, found.codes)
+    # Every set leaves a code that it does not name on the side of a missing one.
+    columns = Columns(found.codes, _cut, _told(writer), zeros=found.zeros, unnamed=True)
+    rows, trees = coded.numbered(writer, columns, found.trees, element)
     rounded = (lambda thresholds: thresholds) if element == DOUBLE else round_nearest
-    missing = writer.missing or bool(found.zeros)
+    missing = writer.missing or bool(found.zeros) or bool(columns.told)
     forest = Forest(trees, [rounded(tree.threshold) for tree in trees], found.targets, missing)
     raw = ensemble.add(writer, rows, forest)
     if found.turns > 1:
@@ -138,15 +137,20 @@ def regress_extreme(writer: Writer) -> None:
 
 
 def _extreme_sums(writer: Writer, found: ExtremeModel) -> str:
-    rows = writer.cast(writer.input, FLOAT, writer.input_type)
-    absent = not np.isnan(found.missing)
-    if absent:
-        equal = writer.node("Equal", rows, writer.numbers([found.missing], FLOAT))
-        rows = writer.node("Where", equal, writer.numbers([np.nan], FLOAT), rows)
-    rows = _numbered(writer, rows, found.codes, _floor, FLOAT)
-    trees = _moved(writer, _based(found), found.codes)
-    forest = Forest(trees, [round_down(tree.threshold) for tree in trees], found.targets, writer.missing or absent)
+    columns = Columns(found.codes, _floor, _told(writer), missing=found.missing)
+    rows, trees = coded.numbered(writer, columns, _based(found), FLOAT)
+    missing = writer.missing or not np.isnan(found.missing)
+    forest = Forest(trees, [round_down(tree.threshold) for tree in trees], found.targets, missing)
     return ensemble.add(writer, rows, forest)
+
+
+def _told(writer: Writer) -> dict[int, NDArray[Any]]:
+    """The categories of pandas columns, by feature; a column of texts can be nothing else."""
+    found = remembered(writer.model)
+    if found is None:
+        return {}
+    texts = [column for column, (lane, _) in enumerate(owners(writer)) if lane.element == STRING]
+    return found.columns(texts)
 
 
 def _based(found: ExtremeModel) -> list[Tree]:
@@ -177,46 +181,6 @@ def _leaf(target: int, weight: float) -> Tree:
 def _choose(writer: Writer, raw: str, probabilities: str, element: int) -> None:
     writer.finish_label(writer.node("ArgMax", raw, axis=1, keepdims=0))
     writer.finish(1, writer.cast(probabilities, writer.output_type(1), element))
-
-
-def _without(writer: Writer, rows: str, columns: tuple[int, ...], element: int) -> str:
-    """The rows with NaN for what is as good as zero in these columns."""
-    chosen = np.zeros((1, writer.model.n_features_in_), dtype=bool)
-    chosen[0, list(columns)] = True
-    near = writer.node("LessOrEqual", writer.node("Abs", rows), writer.numbers([_ZERO], element))
-    empty = writer.node("And", near, writer.constant(chosen))
-    return writer.node("Where", empty, writer.numbers([np.nan], element), rows)
-
-
-def _numbered(writer: Writer, rows: str, codes: Codes, whole: Callable[[Writer, str], str], element: int) -> str:
-    """The columns of categories, as numbers of their codes, and then all others."""
-    parts = []
-    for column, known in codes.known.items():
-        given = writer.columns(rows, [column])
-        keys = known.astype(NUMPY[element])
-        numbers = writer.encode(whole(writer, given), keys, np.arange(1, len(keys) + 1, dtype=keys.dtype))
-        other = writer.numbers([codes.unknown(column)], element)
-        numbers = writer.node("Where", writer.node("IsNaN", numbers), other, numbers)
-        missing = writer.numbers([codes.missing(column)], element)
-        parts.append(writer.node("Where", writer.node("IsNaN", given), missing, numbers))
-    rest = _rest(writer, codes)
-    if not parts:
-        return rows
-    if rest:
-        parts.append(writer.columns(rows, rest))
-    return writer.node("Concat", *parts, axis=1)
-
-
-def _rest(writer: Writer, codes: Codes) -> list[int]:
-    return [column for column in range(writer.model.n_features_in_) if column not in codes.known]
-
-
-def _moved(writer: Writer, trees: list[Tree], codes: Codes) -> list[Tree]:
-    """The trees with their columns where `_numbered` puts them."""
-    if not codes.known:
-        return trees
-    places = np.argsort(np.array([*codes.known, *_rest(writer, codes)], dtype=np.int64))
-    return [replace(tree, feature=places[tree.feature]) for tree in trees]
 
 
 def _cut(writer: Writer, given: str) -> str:
