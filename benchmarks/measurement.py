@@ -64,8 +64,8 @@ class Report:
         self.versions = {name: metadata.version(name) for name in self.libraries}
 
     def finish(self, *, as_json: bool) -> None:
-        """Print, and write `results/NAME.json` here; exits 0 whether or not goals were met, since a measurement that ran
-        is a result.
+        """Print, and write `results/NAME.json` here; exits 0 whether or not goals were met: a measurement that ran is a
+        result.
         """
         document = {
             "benchmark": self.benchmark,

@@ -328,7 +328,9 @@ def test_every_comparison_of_version_three_is_kept(mode: str) -> None:
 @pytest.mark.parametrize(
     ("offset", "narrow"), [pytest.param(0.0, True, id="differences"), pytest.param(1e6, False, id="far from zero")]
 )
-def test_leaves_beside_float64_thresholds_are_float32_numbers_where_that_is_precise(offset: float, narrow: bool) -> None:
+def test_leaves_beside_float64_thresholds_are_float32_numbers_where_that_is_precise(
+    offset: float, narrow: bool
+) -> None:
     values = drawn(0)["s0"].to_numpy(dtype=np.float64)
     tree = DecisionTreeRegressor(max_depth=4).fit(drawn(0)[FEATURES], values).tree_
     made = grown(tree, np.zeros(tree.node_count, dtype=np.int64), tree.value[:, 0, 0] + offset)
