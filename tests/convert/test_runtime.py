@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -10,7 +12,7 @@ from convert.pack.runtime import oldest_runtime
 
 
 def model_of_trees(
-    true: list[int], false: list[int], true_leafs: list[int], false_leafs: list[int], **attributes: object
+    true: list[int], false: list[int], true_leafs: list[int], false_leafs: list[int], **attributes: Any
 ) -> bytes:
     """One tree whose root is node 0, as a file."""
     count = len(true)
