@@ -46,8 +46,9 @@ def convert(
         them choose the form, the other half judge it. A DataFrame with columns of float, integer, boolean, text or
         category dtype, where missing values are NaN, None or NA; a NumPy array; or the path of a CSV, Parquet, NPY or
         NPZ file. Columns of a model that was fitted with names are found by name: other columns may lie between them.
-    y: the true answers, shape (rows,), for the quality figures, calibration and confusion; None where they are not
-        known, or where the option `target` names a column of X that holds them.
+    y: the true answers, shape (rows,), or (rows, targets) of a model of several targets, for the quality figures,
+        calibration and confusion; None where they are not known, or where the option `target` names a column of X that
+        holds them.
     progress: called with a `convert.progress.Step` at every step of the work, in this thread.
     options: the fields of `convert.options.Options`.
 

@@ -21,7 +21,7 @@ from convert.read.source import Source
 
 @dataclass(frozen=True)
 class Panel:
-    """`target`: the true answer of each ordinary row."""
+    """`target`: the true answer of each ordinary row [rows], or its answers [rows, targets]."""
 
     rows: Trial
     edge: EdgeTrial
@@ -32,7 +32,7 @@ def empanel(
     source: Source,
     columns: tuple[Column, ...],
     everything: Trial,
-    target: pd.Series | None,
+    target: pd.Series | pd.DataFrame | None,
     picked: tuple[NDArray[np.intp], int],
 ) -> Panel:
     """A panel of the rows at these places; `picked`: places and seed. Raises ModelFault."""

@@ -48,7 +48,8 @@ def judge(source: Source, panel: Panel, candidate: Candidate) -> Verdict:
     got, got_edge = answer(candidate.made, panel.rows.frame, panel.edge.trial.frame)
     quality = None
     if panel.target is not None:
-        quality = measure_quality(source.task, panel.target, source.classes, panel.rows.expected, got)
+        expected = panel.rows.expected
+        quality = measure_quality(source.task, panel.target, source.classes, expected, got, source.targets)
     tolerance = candidate.tolerance or panel.rows.tolerance
     return Verdict(
         candidate=candidate,

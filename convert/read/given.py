@@ -61,8 +61,10 @@ def _from_array(x: np.ndarray[Any, Any]) -> pd.DataFrame:
     return frame.infer_objects() if x.dtype == object else frame
 
 
-def as_target(y: Any, rows: int, target: str | None) -> pd.Series | None:
-    """y as a Series of `rows` values. Raises UsageFault when it does not fit, ModelFault when it has holes."""
+def as_target(y: Any, rows: int, target: str | None) -> pd.Series | pd.DataFrame | None:
+    """y as a Series of `rows` values, or as a DataFrame of several targets. Raises UsageFault when it does not fit,
+    ModelFault when it has holes.
+    """
     if y is None:
         return None
     if target is not None:
@@ -70,13 +72,20 @@ def as_target(y: Any, rows: int, target: str | None) -> pd.Series | None:
     values = np.asarray(y) if not isinstance(y, pd.Series) else y
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim != 1:
+    if values.ndim not in (1, 2) or 0 in values.shape[1:]:
         raise UsageFault(
-            f"y has the shape {values.shape}: give one true answer per row, of shape (rows,)", reason="target_shape"
+            f"y has the shape {values.shape}: give one true answer per row, of shape (rows,), or of a model of several "
+            "targets (rows, targets)",
+            reason="target_shape",
         )
     if len(values) != rows:
         raise UsageFault(f"y has {len(values):,} values for {rows:,} rows: give one for each", reason="target_shape")
-    return complete(pd.Series(values).reset_index(drop=True), "y")
+    if values.ndim == 1:
+        return complete(pd.Series(values).reset_index(drop=True), "y")
+    table = pd.DataFrame(values)
+    for name in table.columns:
+        complete(table[name], f"target {name} of y")
+    return table
 
 
 def complete(answers: pd.Series, called: str) -> pd.Series:

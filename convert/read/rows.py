@@ -34,7 +34,7 @@ class Rows:
     """
 
     frame: pd.DataFrame
-    target: pd.Series | None
+    target: pd.Series | pd.DataFrame | None
     named: bool
     origin: str
     digest: str | None = None

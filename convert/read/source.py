@@ -32,7 +32,7 @@ from convert.read.known import Known
 from convert.read.model import LoadedModel
 from convert.read.rows import Rows, meant, plain_columns, some
 from convert.wording import cause
-from edgekit.errors import ModelFault
+from edgekit.errors import ModelFault, UsageFault
 from edgekit.manifest import MAX_FEATURES, OutputRole, Task
 
 
@@ -187,7 +187,23 @@ def fit_rows(source: Source, rows: Rows) -> tuple[Rows, tuple[str, ...]]:
     check(source.kind, source.boosters, chosen, frame)
     fitted = Rows(frame, rows.target, rows.named, rows.origin, rows.digest)
     _try_first_row(source, fitted)
+    _refuse_other_targets(source, fitted)
     return fitted, notes
+
+
+def _refuse_other_targets(source: Source, rows: Rows) -> None:
+    """A table of true answers must have a column for each target."""
+    if not isinstance(rows.target, pd.DataFrame):
+        return
+    numbers = source.answers(rows.frame.head(1)).numbers
+    values = numbers.shape[1] if source.task == "regression" and numbers is not None else 1
+    wanted = len(source.targets) or values
+    if rows.target.shape[1] != wanted:
+        raise UsageFault(
+            f"y has the shape {rows.target.shape}, and the model answers {wanted} target{'s' if wanted > 1 else ''}: "
+            "give one true answer for each row and target",
+            reason="target_shape",
+        )
 
 
 def _choose_by_name(source: Source, rows: Rows) -> tuple[pd.DataFrame, tuple[str, ...]]:

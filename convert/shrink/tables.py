@@ -35,7 +35,10 @@ class _Look:
 
 
 def round_shares(model: ModelProto, bits: int) -> bool:
-    """Round the class shares of all looked-up forests. False when there is none."""
+    """Round the class shares of all looked-up forests. False when there is none.
+
+    Tables with the shares of several targets side by side stay as they are: their rows add up to the number of targets.
+    """
     looks = [look for node in ensembles(model) if (look := _look(model, node)) is not None]
     for place, look in enumerate(looks):
         if look.shares.shape[1] == 2:

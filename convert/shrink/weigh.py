@@ -164,7 +164,8 @@ def _quality(scales: Scales, got: Answers) -> tuple[float | None, float | None]:
     if scales.panel.target is None:
         return None, None
     source = scales.source
-    found = measure_quality(source.task, scales.panel.target, source.classes, scales.panel.rows.expected, got)
+    expected = scales.panel.rows.expected
+    found = measure_quality(source.task, scales.panel.target, source.classes, expected, got, source.targets)
     return (None, None) if found is None else (found.source, found.converted)
 
 

@@ -163,6 +163,50 @@ def test_fewer_trees_answer_like_the_model_cut_short(kind: str, rows: pd.DataFra
     assert np.abs(numbers(found) - cut.predict_proba(x)).max() < 1e-5
 
 
+def test_fewer_trees_of_two_classes_give_the_shares_of_the_first_ones(rows: pd.DataFrame) -> None:
+    target = np.minimum(rows["target"], 1)
+    full, cut = (RandomForestClassifier(count, random_state=0).fit(rows[FEATURES], target) for count in (8, 4))
+    made = exported(full, rows[FEATURES])
+    found = run(made, formed(made, "50 % of the trees"), rows[FEATURES])
+    assert np.abs(numbers(found) - cut.predict_proba(rows[FEATURES])).max() < 1e-5
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("percent", [25, 50, 75])
+def test_fewer_trees_of_a_forest_spread_over_operators_are_its_first_ones(
+    percent: int, classes: int, rows: pd.DataFrame
+) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, classes, len(rows))  # nothing to learn: trees grow large
+    full, cut = (
+        RandomForestClassifier(count, random_state=0).fit(rows[FEATURES], target) for count in (28, 28 * percent // 100)
+    )
+    made = exported(full, rows[FEATURES])
+    assert len(list(ensembles(onnx.load_from_string(made.content)))) > 1
+    content = formed(made, f"{percent} % of the trees")
+    assert sum(len(read(node, "tree_roots")) for node in ensembles(onnx.load_from_string(content))) == len(
+        cut.estimators_
+    )
+    found = run(made, content, rows[FEATURES])
+    assert np.abs(numbers(found) - cut.predict_proba(rows[FEATURES])).max() < 1e-5
+
+
+def test_thresholds_of_every_operator_of_a_forest_are_snapped(rows: pd.DataFrame) -> None:
+    target = np.random.default_rng(0).integers(0, 3, len(rows))
+    made = exported(RandomForestClassifier(20, random_state=0).fit(rows[FEATURES], target), rows[FEATURES])
+    pairs = zip(
+        *(ensembles(onnx.load_from_string(each)) for each in (made.content, formed(made, "63 thresholds"))), strict=True
+    )
+    for before, after in pairs:
+        assert len(np.unique(read(after, "nodes_splits"))) < len(np.unique(read(before, "nodes_splits")))
+
+
+def test_shares_of_several_targets_are_not_rounded(rows: pd.DataFrame) -> None:
+    targets = np.column_stack([rows["target"], rows["target"] > 0]).astype(int)
+    model = RandomForestClassifier(5, min_samples_leaf=4, random_state=0).fit(rows[FEATURES], targets)
+    assert make(exported(model, rows[FEATURES]).content, "8-bit leaves") is None
+
+
 @pytest.fixture(scope="module")
 def perceptron(rows: pd.DataFrame) -> MLPClassifier:
     return MLPClassifier((96, 64), tol=1, n_iter_no_change=8, random_state=0).fit(rows[FEATURES], rows["target"])
