@@ -1,6 +1,7 @@
 """Makes smaller forms of an export, judges them on the rows that may choose, packs and times them.
 
-A form that rounds has to stay within two thirds of the budget here, so that other rows of the same kind most likely fit
+A form that rounds has to stay within two thirds of the budget here, by the labels that change and by those that are
+likely to (`check.margins`), so that other rows of the same kind most likely fit
 the whole of it: those judge it anew, and where it fails there the exact form ships. They so never choose between two
 forms that round, and what is reported of the one that ships is no best of several.
 """
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from convert.check import session as sessions
 from convert.check.edge_trial import lossy_edge_rows_fit
+from convert.check.margins import likely_changes
 from convert.check.measure import load_peak
 from convert.check.panel import Panel
 from convert.check.parity import Answers, Tolerance, compare, rounding_within
@@ -140,7 +142,10 @@ def _judged(scales: Scales, form: Form, got: Answers, got_edge: Answers) -> Form
     budget, drop = scales.options.max_label_change, scales.options.metric_drop
     refused = None
     labelled = scales.panel.rows.expected.label is not None
-    if not rounding_within(found, _MARGIN * budget, labelled=labelled):
+    likely = likely_changes(scales.panel.rows.expected, got)
+    if likely > _MARGIN * budget:
+        refused = f"{likely:.3%} of the labels of such rows are likely to change"
+    elif not rounding_within(found, _MARGIN * budget, labelled=labelled):
         shares = found.label_changes / found.rows, found.rows_off / found.rows
         refused = f"{shares[0]:.3%} of the labels change and {shares[1]:.3%} of the numbers move too far"
     elif before is not None and after is not None and before - after > drop:
