@@ -15,8 +15,9 @@ from convert.read.columns import Column
 from convert.read.source import Source
 from convert.shrink.apart import Apart
 from convert.shrink.plain import make_plain
+from convert.shrink.scales import Scales
 from convert.shrink.variants import EXACT, make
-from convert.shrink.weigh import PLAIN, Scales, calibration, make_forms, weigh_forms
+from convert.shrink.weigh import PLAIN, calibration, make_forms, weigh_forms
 from edgekit.errors import UsageFault
 
 _LATE = "skl2onnx did not finish the plain export in time: sizes and times are not compared with it"

@@ -1,9 +1,7 @@
-"""Makes smaller forms of an export, judges them on the rows that may choose, packs and times them.
+"""Makes smaller forms of an export, has them judged on the rows that may choose, packs and times them.
 
-A form that rounds has to stay within two thirds of the budget here, by the labels that change and by those that are
-likely to (`check.margins`), so that other rows of the same kind most likely fit
-the whole of it: those judge it anew, and where it fails there the exact form ships. They so never choose between two
-forms that round, and what is reported of the one that ships is no best of several.
+Other rows judge the form that is chosen anew, and where it fails there the exact form ships. They so never choose
+between two forms that round, and what is reported of the one that ships is no best of several.
 """
 
 from __future__ import annotations
@@ -12,31 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from convert.check import session as sessions
-from convert.check.edge_trial import lossy_edge_rows_fit
-from convert.check.margins import likely_changes
 from convert.check.measure import load_peak
-from convert.check.panel import Panel
-from convert.check.parity import Answers, Tolerance, compare, rounding_within
-from convert.check.quality import measure_quality
-from convert.export.candidates import Export, answer
-from convert.options import Options
+from convert.export.candidates import Export
 from convert.pack.report import PlainExport, VariantLine
 from convert.progress import Progress, Stage, Step
-from convert.read.source import Source
 from convert.shrink.choose import PLAIN_TIMES, Form, choose_form, pareto, too_slow
 from convert.shrink.latency import time_calls, time_ratio
 from convert.shrink.plain import Plain
+from convert.shrink.scales import Scales, judge_exact, judge_rounding
 from convert.shrink.search import smallest, tree_forms
 from convert.shrink.variants import EXACT, has_trees, make, weight_forms
 from convert.wording import cause
 from edgekit import packing
 
 PLAIN = "plain"
-_MARGIN = 2 / 3
 _FEWER_TREES_BUDGET = 0.005
 _TIMED_ROWS = 1024
 _CALIBRATION_ROWS = 512
@@ -44,19 +34,6 @@ _CALIBRATION_BATCH = 64
 # Above this, forms that cannot win are not packed just for the report's plot: zstd takes seconds for each.
 _PACK_ALL_BYTES = 1 << 20
 _MEASURED_FORMS = 4
-
-
-@dataclass(frozen=True)
-class Scales:
-    """What forms are weighed against: the source model's answers to the rows that may choose, and the budgets.
-    `tolerance`: how far the numbers of a form that rounds may move.
-    """
-
-    source: Source
-    exact: Export
-    panel: Panel
-    tolerance: Tolerance
-    options: Options
 
 
 @dataclass(frozen=True)
@@ -73,7 +50,7 @@ def make_forms(scales: Scales, progress: Progress) -> tuple[Form, list[Form]]:
     """Make, judge and pack the exact form, and those that round and may win."""
     progress(Step(Stage.SHRINK))
     exact = _packed(Form(EXACT, lossy=False, content=scales.exact.content))
-    return _judged_exact(scales, exact), _lossy_forms(scales, progress)
+    return judge_exact(scales, exact), _lossy_forms(scales, progress)
 
 
 def weigh_forms(scales: Scales, forms: Sequence[Form], plain: Plain | None) -> Shrunk:
@@ -102,7 +79,7 @@ def calibration(scales: Scales) -> list[dict[str, NDArray[Any]]]:
 
 def _lossy_forms(scales: Scales, progress: Progress) -> list[Form]:
     options = scales.options
-    if options.max_label_change == 0:
+    if options.max_label_change == 0 or scales.strangers is None:
         return []
     content, done = scales.exact.content, 0
 
@@ -130,48 +107,9 @@ def _weigh(scales: Scales, name: str) -> Form | None:
         if content is None:
             return None
         made = replace(scales.exact, content=content)
-        got, got_edge = answer(made, scales.panel.rows.frame, scales.panel.edge.trial.frame)
-        return _judged(scales, Form(name, lossy=True, content=content), got, got_edge)
+        return judge_rounding(scales, Form(name, lossy=True, content=content), made)
     except Exception as error:  # noqa: BLE001 - the quantiser and onnxruntime raise anything; the form is then none
         return Form(name, lossy=True, content=b"", refused=f"it cannot be made ({cause(error)})")
-
-
-def _judged(scales: Scales, form: Form, got: Answers, got_edge: Answers) -> Form:
-    found = compare(scales.panel.rows.expected, got, scales.tolerance)
-    before, after = _quality(scales, got)
-    budget, drop = scales.options.max_label_change, scales.options.metric_drop
-    refused = None
-    labelled = scales.panel.rows.expected.label is not None
-    likely = likely_changes(scales.panel.rows.expected, got)
-    if likely > _MARGIN * budget:
-        refused = f"{likely:.3%} of the labels of such rows are likely to change"
-    elif not rounding_within(found, _MARGIN * budget, labelled=labelled):
-        shares = found.label_changes / found.rows, found.rows_off / found.rows
-        refused = f"{shares[0]:.3%} of the labels change and {shares[1]:.3%} of the numbers move too far"
-    elif before is not None and after is not None and before - after > drop:
-        refused = f"the metric falls from {before:.4f} to {after:.4f}, allowed is a drop of {drop:g}"
-    elif not lossy_edge_rows_fit(scales.panel.edge, got_edge, scales.tolerance, budget):
-        refused = "too many answers change on edge rows"
-    largest = found.max_absolute if np.isfinite(found.max_absolute) else None
-    changed = found.label_changes / found.rows if labelled else float(found.bad.mean())
-    return replace(form, changed=changed, max_absolute=largest, quality=after, refused=refused)
-
-
-def _judged_exact(scales: Scales, form: Form) -> Form:
-    (got,) = answer(scales.exact, scales.panel.rows.frame)
-    found = compare(scales.panel.rows.expected, got, scales.panel.rows.tolerance)
-    largest = found.max_absolute if np.isfinite(found.max_absolute) else None
-    _, after = _quality(scales, got)
-    return replace(form, changed=float(found.bad.mean()), max_absolute=largest, quality=after)
-
-
-def _quality(scales: Scales, got: Answers) -> tuple[float | None, float | None]:
-    if scales.panel.target is None:
-        return None, None
-    source = scales.source
-    expected = scales.panel.rows.expected
-    found = measure_quality(source.task, scales.panel.target, source.classes, expected, got, source.targets)
-    return (None, None) if found is None else (found.source, found.converted)
 
 
 def _packed(form: Form) -> Form:
