@@ -21,6 +21,7 @@ from convert.export.writer import PRIVATE_DOMAIN, Writer
 
 OPERATOR = "TreeEnsemble"
 _LEQ, _MEMBER = 0, 6
+_AVERAGE = 0
 # A number up to this takes two bytes at most. While onnxruntime loads one operator it needs several times the memory of
 # its trees: in four, 200,000 nodes load in half the memory and four fifths of the time, and a row takes no longer.
 _MAX_NODES, _MAX_OPERATORS = 1 << 14, 4
@@ -43,6 +44,12 @@ class Forest:
 def add(writer: Writer, rows: str, forest: Forest) -> str:
     """Add the operator of a forest: the name of its sums [rows, targets]."""
     return writer.node(OPERATOR, rows, domain=PRIVATE_DOMAIN, **attributes(forest))
+
+
+def add_mean(writer: Writer, rows: str, forest: Forest) -> str:
+    """`add`, but the means over all trees."""
+    words = attributes(forest) | {"aggregate_function": _AVERAGE}
+    return writer.node(OPERATOR, rows, domain=PRIVATE_DOMAIN, **words)
 
 
 def add_votes(writer: Writer, rows: str, forest: Forest) -> str:

@@ -128,8 +128,11 @@ def regress(writer: Writer) -> None:
     centre = _centre(np.concatenate([value[leaf] for value, leaf in zip(values, leaves(trees), strict=True)]))
     made = [grown(tree, _nowhere(tree), value - centre) for tree, value in zip(trees, values, strict=True)]
     element = writer.output_type(0)
-    total = writer.cast(ensemble.add(writer, float32_rows(writer), forest(writer, made, 1)), element, FLOAT)
-    total = divided(writer, total, len(trees), element)
+    if element == FLOAT:
+        total = ensemble.add_mean(writer, float32_rows(writer), forest(writer, made, 1))
+    else:
+        total = writer.cast(ensemble.add(writer, float32_rows(writer), forest(writer, made, 1)), element, FLOAT)
+        total = divided(writer, total, len(trees), element)
     if centre:
         total = writer.node("Add", total, writer.constant(np.array([centre], dtype=NUMPY[element])))
     writer.finish(0, total)
