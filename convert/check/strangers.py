@@ -14,12 +14,12 @@ from convert.check.trial import Trial, ask
 from convert.read.source import Source
 
 _SHARE = 0.25
-_FEWEST, _MOST = 4000, 8000
+_FEWEST, _MOST = 4000, 16_000
 _SEED = 1
 
 
 def strangers(frame: pd.DataFrame, seed: int = _SEED) -> pd.DataFrame:
-    """Rows [4000 to 8000] of the columns of `frame` [n > 0], with its values and their types. The same for the same
+    """Rows [4000 to 16,000] of the columns of `frame` [n > 0], with its values and their types. The same for the same
     rows.
     """
     random = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 """What forms are weighed against, and whether one that rounds may ship.
 
-It has to stay within two thirds of the budget on the rows that choose, by the labels that change and by those that are
+It has to stay within four fifths of the budget on the rows that choose, by the labels that change and by those that are
 likely to (`check.margins`), so that other rows of the same kind most likely fit the whole of it; and within the whole
 of it among rows that the model has not seen (`check.strangers`).
 """
@@ -25,7 +25,7 @@ from convert.read.source import Source
 from convert.shrink.choose import Form
 from edgekit.errors import ModelFault
 
-_MARGIN = 2 / 3
+_MARGIN = 0.8
 
 
 @dataclass(frozen=True)

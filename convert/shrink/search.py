@@ -12,7 +12,7 @@ from convert.shrink.choose import Form
 from convert.shrink.variants import LEAF_BITS, THRESHOLDS, TREE_SHARES, Trim, trim_or_none
 
 Weigh = Callable[[str], Form | None]
-_COMBINATIONS = 4
+_COMBINATIONS = 6
 
 
 def tree_forms(weigh: Weigh, *, fewer: bool) -> list[Form]:
