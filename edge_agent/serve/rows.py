@@ -115,8 +115,8 @@ class RowReader:
 
 
 def _column_cells(
-    column: Column, values: Sequence[object] | None, count: int, problems: list[FeatureProblem]
-) -> list[Cell]:
+    column: Column, values: Sequence[Any] | None, count: int, problems: list[FeatureProblem]
+) -> Sequence[Cell]:
     """The cells of a column (None: it was not sent), as many as there are before the problems are too many."""
     if values is None:
         absent = column.absent()
@@ -124,6 +124,8 @@ def _column_cells(
             return [absent] * count
         problems.append(absent)
         return []
+    if column.takes_all(values):
+        return values
     cells: list[Cell] = []
     for number, value in enumerate(values):
         cell = column.read(value)

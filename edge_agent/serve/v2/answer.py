@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 from edge_agent.serve.answers import Answers
 from edge_agent.serve.message import Response, answer
 from edge_agent.serve.rows import RowsRefused
-from edge_agent.serve.v2.datatypes import DATATYPES, OF_DTYPE, binary_form
+from edge_agent.serve.v2.datatypes import DATATYPES, OF_DTYPE, Datatype, binary_form
 from edge_agent.serve.v2.request import HEADER, Asked
 from edgekit.manifest import Manifest, Output
 
@@ -20,66 +21,85 @@ BINARY = "application/octet-stream"
 _ALIKE: dict[str, Callable[[Any], object]] = {"INT64": int, "FP64": float}
 
 
-def check_outputs(manifest: Manifest, asked: Asked) -> None:
-    """Raises RowsRefused when an output is asked for that the model does not give."""
-    known = {output.name for output in manifest.outputs}
-    unknown = next((name for name in asked.outputs if name not in known), None)
-    if unknown is not None:
-        raise RowsRefused(f"no output is called {unknown[:60]!r}: there is {', '.join(sorted(known))}")
+@dataclass(frozen=True)
+class _Form:
+    """How one output is sent. `flat`: [rows], not [rows, width]; `spell` makes cells of several kinds alike."""
+
+    place: int
+    datatype: Datatype
+    flat: bool
+    width: int
+    spell: Callable[[Any], object] | None
 
 
-def shape(manifest: Manifest, asked: Asked, answers: Answers) -> Response:
-    """The answer to `asked`."""
-    columns = dict(zip((output.name for output in manifest.outputs), answers.columns, strict=True))
-    outputs = {output.name: output for output in manifest.outputs}
-    wanted = asked.outputs or dict.fromkeys(outputs, asked.binary)
-    tensors: list[dict[str, object]] = []
-    binary: list[bytes] = []
-    for name, as_binary in wanted.items():
-        output = outputs[name]
-        cells = _cells(output, columns[name])
-        tensor = _described(output, cells, len(columns[name]))
-        if as_binary:
-            binary.append(binary_form(DATATYPES[datatype_of(output)], cells))
-            tensors.append({**tensor, "parameters": {"binary_data_size": len(binary[-1])}})
-        else:
-            tensors.append({**tensor, "data": cells})
-    head: dict[str, object] = {"model_name": manifest.name, "model_version": manifest.version, "outputs": tensors}
-    if asked.id is not None:
-        head["id"] = asked.id
-    return _with_binary(msgspec.json.encode(head), binary) if binary else answer(head)
+class Outputs:
+    """Writes the output tensors of one model."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._name, self._version = manifest.name, manifest.version
+        self._forms = {output.name: _form(place, output) for place, output in enumerate(manifest.outputs)}
+
+    def metadata(self) -> list[dict[str, object]]:
+        """The outputs as the model's metadata tell them."""
+        return [
+            {"name": name, "datatype": form.datatype.name, "shape": [-1] if form.flat else [-1, form.width]}
+            for name, form in self._forms.items()
+        ]
+
+    def check(self, asked: Asked) -> None:
+        """Raises RowsRefused when an output is asked for that the model does not give."""
+        unknown = next((name for name in asked.outputs if name not in self._forms), None)
+        if unknown is not None:
+            raise RowsRefused(f"no output is called {unknown[:60]!r}: there is {', '.join(sorted(self._forms))}")
+
+    def shape(self, asked: Asked, answers: Answers) -> Response:
+        """The answer to what was asked."""
+        wanted = asked.outputs or dict.fromkeys(self._forms, asked.binary)
+        tensors: list[dict[str, object]] = []
+        binary: list[bytes] = []
+        for name, as_binary in wanted.items():
+            form = self._forms[name]
+            column = answers.columns[form.place]
+            cells = _cells(form, column)
+            rows = len(column)
+            shape = [rows] if form.flat else [rows, len(cells) // rows]
+            tensor: dict[str, object] = {"name": name, "datatype": form.datatype.name, "shape": shape}
+            if as_binary:
+                binary.append(binary_form(form.datatype, cells))
+                tensor["parameters"] = {"binary_data_size": len(binary[-1])}
+            else:
+                tensor["data"] = cells
+            tensors.append(tensor)
+        head: dict[str, object] = {"model_name": self._name, "model_version": self._version, "outputs": tensors}
+        if asked.id is not None:
+            head["id"] = asked.id
+        return _with_binary(msgspec.json.encode(head), binary) if binary else answer(head)
 
 
 def _with_binary(head: bytes, binary: list[bytes]) -> Response:
     return Response(200, b"".join([head, *binary]), BINARY, headers=((HEADER, str(len(head))),))
 
 
-def _described(output: Output, cells: list[Any], rows: int) -> dict[str, object]:
-    shape = [rows] if _is_flat(output) else [rows, len(cells) // rows]
-    return {"name": output.name, "datatype": datatype_of(output), "shape": shape}
+def _cells(form: _Form, column: list[Any]) -> list[Any]:
+    if form.flat:
+        return column
+    cells = chain.from_iterable(column)
+    return list(cells if form.spell is None else map(form.spell, cells))
 
 
-def _cells(output: Output, column: list[Any]) -> list[Any]:
-    cells = column if _is_flat(output) else list(chain.from_iterable(column))
-    if output.role == "label" and output.target_classes is not None:
-        spell = _ALIKE.get(datatype_of(output))
-        return cells if spell is None else list(map(spell, cells))
-    return cells
+def _form(place: int, output: Output) -> _Form:
+    several = output.role == "label" and output.target_classes is not None
+    datatype = _datatype_of(output)
+    return _Form(
+        place=place,
+        datatype=DATATYPES[datatype],
+        flat=output.role == "label" and not several,  # a label is [rows], of several targets [rows, targets]
+        width=output.width,
+        spell=_ALIKE.get(datatype) if several else None,
+    )
 
 
-def metadata(manifest: Manifest) -> Iterator[dict[str, object]]:
-    """The outputs as the model's metadata tell them."""
-    for output in manifest.outputs:
-        shape = [-1] if _is_flat(output) else [-1, output.width]
-        yield {"name": output.name, "datatype": datatype_of(output), "shape": shape}
-
-
-def _is_flat(output: Output) -> bool:
-    """A label is [rows], of several targets [rows, targets]."""
-    return output.role == "label" and output.target_classes is None
-
-
-def datatype_of(output: Output) -> str:
+def _datatype_of(output: Output) -> str:
     """The datatype of what is sent, which for labels is that of the classes, however the graph spells them."""
     kinds: list[tuple[Callable[[object], bool], str]] = [
         (lambda value: isinstance(value, bool), "BOOL"),

@@ -7,11 +7,10 @@ and then UTF-8. Source: docs/protocol/extension_binary_data.md of triton-inferen
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
-
-import numpy as np
 
 from edge_agent.serve.columns import shorten, spell
 from edge_agent.serve.rows import RowsRefused
@@ -29,7 +28,7 @@ _JSON_WORDS = {"flag": "true or false", "integer": "an integer", "float": "a num
 
 @dataclass(frozen=True)
 class Datatype:
-    """One datatype. `code`: numpy's little-endian dtype of a cell, None for text; `low`, `high` bound integers."""
+    """One datatype. `code`: how `struct` calls a cell, None for text; `low`, `high` bound integers."""
 
     name: str
     kind: Literal["flag", "integer", "float", "text"]
@@ -37,25 +36,29 @@ class Datatype:
     low: int = 0
     high: int = 0
 
-    @property
+    @cached_property
     def cell_bytes(self) -> int:
         """The size of a cell; of a text the least it can be."""
-        return _LENGTH.size if self.code is None else int(self.code[2:])
+        return _LENGTH.size if self.code is None else struct.calcsize(f"<{self.code}")
 
 
-def _integers() -> list[Datatype]:
-    signed = [
-        Datatype(f"INT{8 * n}", "integer", f"<i{n}", -(1 << 8 * n - 1), (1 << 8 * n - 1) - 1) for n in (1, 2, 4, 8)
-    ]
-    return signed + [Datatype(f"UINT{8 * n}", "integer", f"<u{n}", 0, (1 << 8 * n) - 1) for n in (1, 2, 4, 8)]
+def _integers(codes: str, *, signed: bool) -> list[Datatype]:
+    datatypes = []
+    for bits, code in zip((8, 16, 32, 64), codes, strict=True):
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        datatypes.append(Datatype(f"{'' if signed else 'U'}INT{bits}", "integer", code, low, high))
+    return datatypes
 
 
 DATATYPES: dict[str, Datatype] = {
     datatype.name: datatype
     for datatype in (
-        Datatype("BOOL", "flag", "<b1"),
-        *_integers(),
-        *(Datatype(f"FP{8 * n}", "float", f"<f{n}") for n in (2, 4, 8)),
+        Datatype("BOOL", "flag", "?"),
+        *_integers("bhiq", signed=True),
+        *_integers("BHIQ", signed=False),
+        Datatype("FP16", "float", "e"),
+        Datatype("FP32", "float", "f"),
+        Datatype("FP64", "float", "d"),
         Datatype("BYTES", "text", None),
     )
 }
@@ -84,13 +87,11 @@ def check_json(datatype: Datatype, cells: Sequence[object], name: str) -> None:
                 raise RowsRefused(f"input {name!r}: {spell(cell)} does not fit in {datatype.name}")
 
 
-def read_numbers(datatype: Datatype, raw: bytes, name: str) -> Any:
-    """The cells, as a flat array. Raises RowsRefused for a flag that is neither 0 nor 1."""
-    if datatype.kind == "flag":
-        strange = raw.translate(None, b"\x00\x01")
-        if strange:
-            raise RowsRefused(f"input {name!r}: a BOOL is one byte of 0 or 1, not {strange[0]}")
-    return np.frombuffer(raw, dtype=datatype.code)
+def read_numbers(datatype: Datatype, raw: bytes, name: str) -> Sequence[Any]:
+    """The cells, in Python's own types. Raises RowsRefused for a flag that is neither 0 nor 1."""
+    if datatype.kind == "flag" and (strange := raw.translate(None, b"\x00\x01")):
+        raise RowsRefused(f"input {name!r}: a BOOL is one byte of 0 or 1, not {strange[0]}")
+    return struct.unpack(f"<{len(raw) // datatype.cell_bytes}{datatype.code}", raw)
 
 
 def read_texts(raw: bytes, count: int, name: str) -> list[str]:
@@ -120,9 +121,9 @@ def _decoded(text: bytes, place: int, name: str) -> str:
         raise RowsRefused(f"input {name!r}: text {place} is not UTF-8 ({shorten(repr(text))})") from error
 
 
-def binary_form(datatype: Datatype, cells: Iterable[Any]) -> bytes:
+def binary_form(datatype: Datatype, cells: Sequence[Any]) -> bytes:
     """The cells as bytes."""
     if datatype.code is not None:
-        return np.array(list(cells), dtype=datatype.code).tobytes()
+        return struct.pack(f"<{len(cells)}{datatype.code}", *cells)
     encoded = [str(cell).encode() for cell in cells]
     return b"".join(part for text in encoded for part in (_LENGTH.pack(len(text)), text))

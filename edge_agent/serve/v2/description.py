@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.serve.v2.answer import BINARY, metadata
+from edge_agent.serve.v2.answer import BINARY, Outputs
 from edge_agent.serve.v2.datatypes import DATATYPES, OF_DTYPE
 from edge_agent.serve.v2.request import HEADER
 from edgekit.manifest import Manifest
@@ -86,7 +86,7 @@ def _response(manifest: Manifest) -> Schema:
             parameters=_BINARY_SIZE,
             data={"type": "array"},
         )
-        for told in metadata(manifest)
+        for told in Outputs(manifest).metadata()
     ]
     return _object(
         ["model_name", "model_version", "outputs"],

@@ -8,6 +8,7 @@ device (the repository's index), and refused with 501 and the reason where it is
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -53,7 +54,7 @@ class V2:
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
-        self._inputs: WeakKeyDictionary[Predictor, Inputs] = WeakKeyDictionary()
+        self._tensors: WeakKeyDictionary[Predictor, _Tensors] = WeakKeyDictionary()
         self._fixed: dict[str, Paths] = {
             "": {"GET": self._server},
             "health/live": {"GET": self._live},
@@ -63,20 +64,20 @@ class V2:
 
     def paths(self, parts: list[str]) -> Paths | None:
         """Handler by method for the path `/v2/` and `parts`; None where the protocol has nothing."""
-        fixed = self._fixed.get("/".join(parts))
-        if fixed is not None:
-            return fixed
+        return self._fixed.get("/".join(parts)) or self._named_paths(parts)
+
+    def _named_paths(self, parts: list[str]) -> Paths | None:
         match parts:
             case ["models", "stats"] if not self._answering.models.known("stats"):
-                return _not_offered("stats")
+                return _refusals("stats")
             case ["models", name, "versions", version, *rest]:
                 return self._model_paths(name, version, rest)
             case ["models", name, *rest]:
                 return self._model_paths(name, None, rest)
             case ["repository", "models", _, "load" | "unload" as word]:
-                return _not_offered(word)
-            case ["repository" | "trace" | "logging" | "systemsharedmemory" | "cudasharedmemory" as word, *_]:
-                return _not_offered(word)
+                return _refusals(word)
+            case [word, *_] if word in _ELSEWHERE:
+                return _refusals(word)
         return None
 
     def _model_paths(self, name: str, version: str | None, rest: list[str]) -> Paths | None:
@@ -88,7 +89,7 @@ class V2:
             case ["infer"]:
                 return {"POST": lambda request: self._infer(request, name, version)}
             case ["config" | "stats" as word] | ["trace" as word, "setting"]:
-                return _not_offered(word, name)
+                return _refusals(word, name)
         return None
 
     def _server(self, _: Request) -> Response:
@@ -119,7 +120,8 @@ class V2:
 
     def _model(self, name: str, version: str | None) -> Response:
         """`GET /v2/models/{name}[/versions/{version}]`"""
-        manifest = self._find(name, version).manifest
+        predictor = self._find(name, version)
+        manifest = predictor.manifest
         return answer(
             {
                 "name": manifest.name,
@@ -134,7 +136,7 @@ class V2:
                     }
                     for tensor in manifest.tensors
                 ],
-                "outputs": list(answers.metadata(manifest)),
+                "outputs": self._tensors_of(predictor).outputs.metadata(),
             }
         )
 
@@ -145,14 +147,15 @@ class V2:
     def _infer(self, request: Request, name: str, version: str | None) -> Response | Awaitable[Response]:
         """`POST /v2/models/{name}[/versions/{version}]/infer`"""
         predictor = self._find(name, version)
-        exchange = _Exchange(self._inputs_of(predictor), request.headers.get(_JSON_LENGTH))
+        exchange = _Exchange(self._tensors_of(predictor), request.headers.get(_JSON_LENGTH))
         return self._answering.answer(predictor, request, exchange.read, exchange.shape)
 
-    def _inputs_of(self, predictor: Predictor) -> Inputs:
-        inputs = self._inputs.get(predictor)
-        if inputs is None:
-            inputs = self._inputs[predictor] = Inputs(predictor.manifest, predictor.rows)
-        return inputs
+    def _tensors_of(self, predictor: Predictor) -> _Tensors:
+        tensors = self._tensors.get(predictor)
+        if tensors is None:
+            manifest = predictor.manifest
+            tensors = self._tensors[predictor] = _Tensors(Inputs(manifest, predictor.rows), answers.Outputs(manifest))
+        return tensors
 
     def _find(self, name: str, version: str | None) -> Predictor:
         predictor = self._answering.find(name)
@@ -163,22 +166,30 @@ class V2:
         return predictor
 
 
+@dataclass(frozen=True)
+class _Tensors:
+    """What is made once for each model."""
+
+    inputs: Inputs
+    outputs: answers.Outputs
+
+
 class _Exchange:
     """One `infer`: what was asked shapes what is answered."""
 
-    def __init__(self, inputs: Inputs, json_bytes: bytes | None) -> None:
-        self._inputs, self._json_bytes = inputs, json_bytes
+    def __init__(self, tensors: _Tensors, json_bytes: bytes | None) -> None:
+        self._tensors, self._json_bytes = tensors, json_bytes
 
-    def read(self, predictor: Predictor, body: bytes) -> Batch:
+    def read(self, _: Predictor, body: bytes) -> Batch:
         self._asked = requests.read(body, self._json_bytes)
-        answers.check_outputs(predictor.manifest, self._asked)
-        return self._inputs.rows(self._asked.tensors)
+        self._tensors.outputs.check(self._asked)
+        return self._tensors.inputs.rows(self._asked.tensors)
 
-    def shape(self, predictor: Predictor, _: Batch, given: Answers) -> Response:
-        return answers.shape(predictor.manifest, self._asked, given)
+    def shape(self, _: Predictor, __: Batch, given: Answers) -> Response:
+        return self._tensors.outputs.shape(self._asked, given)
 
 
-def _not_offered(word: str, name: str = "") -> Paths:
+def _refusals(word: str, name: str = "") -> Paths:
     """A refusal by whatever method. 501: the path is known, and means nothing here."""
     handler = partial(_refuse, _ELSEWHERE[word].format(name=name[:63]))
     return {"GET": handler, "POST": handler}

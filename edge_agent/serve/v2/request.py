@@ -5,7 +5,6 @@ Foreign bytes are bounded by the body's limit; nothing is made ready for a shape
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -54,8 +53,7 @@ class InferRequest(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(InferRequest, float_hook=float)
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """An input tensor as it came: cells from JSON, or the bytes of its binary data."""
 
     name: str
@@ -64,8 +62,7 @@ class Sent:
     data: list[Any] | bytes
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a client wants: the answer to `tensors`. `outputs`: name → as binary data or not; empty: all of them,
     `binary` saying how.
     """

@@ -7,6 +7,7 @@ numbers may carry integer and flag features; whole numbers, and 0 and 1, then st
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.serve.columns import Column, spell
-from edge_agent.serve.rows import Batch, RowReader, RowsRefused
+from edge_agent.serve.rows import Batch, Row, RowReader, RowsRefused
 from edge_agent.serve.v2.datatypes import DATATYPES, OF_DTYPE, Datatype, check_json, read_numbers, read_texts
 from edge_agent.serve.v2.request import Sent
 from edgekit.manifest import Manifest
@@ -27,6 +28,7 @@ _ACCEPTED = {
     "text": frozenset({"text"}),
 }
 _TOLD_NAMES = 20
+_NUMBER_TYPES = {int, float}
 _FLAGS = {0: False, 1: True}
 
 
@@ -52,10 +54,10 @@ class Inputs:
 
     def rows(self, tensors: Sequence[Sent]) -> Batch:
         """The rows that the tensors hold together, at least one. Raises RowsRefused."""
-        if len(tensors) == 1 and tensors[0].name == self._plain and isinstance(tensors[0].data, bytes):
-            batch = self._plain_rows(tensors[0], tensors[0].data)
-            if batch is not None:
-                return batch
+        if len(tensors) == 1 and tensors[0].name == self._plain:
+            plain = _plain_rows(tensors[0], self._inputs[self._plain])
+            if plain is not None:
+                return Batch(plain, True)
         columns: dict[str, Sequence[object]] = {}
         for tensor in tensors:
             into = self._find(tensor.name)
@@ -75,16 +77,30 @@ class Inputs:
             raise RowsRefused(f"no input is called {name[:60]!r}: there is {known}")
         return found
 
-    def _plain_rows(self, tensor: Sent, raw: bytes) -> Batch | None:
-        """The short way for one tensor of finite floats; None for anything else, which the long way then judges."""
-        into = self._inputs[tensor.name]
-        width = len(into.columns)
-        if tensor.datatype != into.datatype.name or len(tensor.shape) != 2 or tensor.shape[1] != width:
-            return None
-        if not raw or len(raw) != tensor.shape[0] * width * into.datatype.cell_bytes:
-            return None
-        cells = np.frombuffer(raw, dtype=into.datatype.code).reshape(-1, width)
-        return Batch(list(map(tuple, cells.tolist())), True) if np.isfinite(cells).all() else None
+
+def _plain_rows(tensor: Sent, into: _Input) -> list[Row] | None:
+    """The short way for a tensor of finite floats; None for anything else, which the long way then judges."""
+    width, shape = len(into.columns), tensor.shape
+    if tensor.datatype != into.datatype.name or len(shape) != 2 or shape[1] != width or shape[0] < 1:
+        return None
+    read = _plain_binary if isinstance(tensor.data, bytes) else _plain_json
+    cells = read(tensor.data, shape[0] * width, into)
+    return None if cells is None else list(zip(*[iter(cells)] * width, strict=True))
+
+
+def _plain_binary(raw: Any, count: int, into: _Input) -> Sequence[float] | None:
+    if len(raw) != count * into.datatype.cell_bytes:
+        return None
+    cells: Sequence[float] = struct.unpack(f"<{count}{into.datatype.code}", raw)
+    # One that is not finite leaves no sum finite. A sum may overflow by itself: the long way is right as well.
+    return cells if math.isfinite(sum(cells)) else None
+
+
+def _plain_json(data: Any, count: int, into: _Input) -> Sequence[float] | None:
+    if len(data) != count or not set(map(type, data)) <= _NUMBER_TYPES:
+        return None
+    largest = into.columns[0].largest
+    return list(map(float, data)) if -largest <= min(data) and max(data) <= largest else None
 
 
 def _plain_input(manifest: Manifest, inputs: dict[str, _Input]) -> str | None:
@@ -118,8 +134,8 @@ def _check_shape(tensor: Sent, width: int) -> None:
         raise RowsRefused(f"input {tensor.name!r} must have shape [rows, {width}], not {str(shape)[:60]}")
 
 
-def _from_json(tensor: Sent, datatype: Datatype, width: int) -> list[Any]:
-    cells: Any = tensor.data
+def _from_json(tensor: Sent, datatype: Datatype, width: int) -> Sequence[Any]:
+    cells: Sequence[Any] = tensor.data
     if cells and all(isinstance(cell, list) for cell in cells):
         if any(len(cell) != width for cell in cells):
             raise RowsRefused(f"input {tensor.name!r} has a row that is not {width} long")
@@ -127,10 +143,10 @@ def _from_json(tensor: Sent, datatype: Datatype, width: int) -> list[Any]:
     if len(cells) != tensor.shape[0] * width:
         raise RowsRefused(f"input {tensor.name!r} has {len(cells)} values, its shape says {tensor.shape[0] * width}")
     check_json(datatype, cells, tensor.name)
-    return list(cells)
+    return cells
 
 
-def _from_binary(tensor: Sent, datatype: Datatype, width: int) -> list[Any]:
+def _from_binary(tensor: Sent, datatype: Datatype, width: int) -> Sequence[Any]:
     raw, count = tensor.data, tensor.shape[0] * width
     assert isinstance(raw, bytes)
     needed = count * datatype.cell_bytes
@@ -140,12 +156,11 @@ def _from_binary(tensor: Sent, datatype: Datatype, width: int) -> list[Any]:
             f"input {tensor.name!r} has {len(raw)} bytes of binary data, shape and datatype say {least}{needed}"
         )
     if datatype.kind == "text":
-        return list(read_texts(raw, count, tensor.name))
-    cells: list[Any] = read_numbers(datatype, raw, tensor.name).tolist()
-    return cells
+        return read_texts(raw, count, tensor.name)
+    return read_numbers(datatype, raw, tensor.name)
 
 
-def _exact(cells: list[Any], tensor: Sent, types: tuple[Datatype, Datatype], column: Column) -> list[Any]:
+def _exact(cells: Sequence[Any], tensor: Sent, types: tuple[Datatype, Datatype], column: Column) -> Sequence[Any]:
     """The cells as the input's datatype holds them. Raises RowsRefused when one of them would change."""
     sent, taken = types
     if sent is taken or taken.kind != "float":
@@ -160,7 +175,7 @@ def _exact(cells: list[Any], tensor: Sent, types: tuple[Datatype, Datatype], col
     if sent.name == "FP32":  # a decimal in JSON means the nearest FP32
         return [None if cell is None else value for cell, value in zip(cells, held, strict=True)]
     for row, (cell, value) in enumerate(zip(cells, held, strict=True)):
-        if cell is not None and cell != value and not math.isnan(cell):
+        if cell != value and not math.isnan(value):
             raise RowsRefused(
                 f"input {tensor.name!r} is {taken.name}: row {row}, feature {column.feature.name!r} is {spell(cell)}, "
                 f"which {taken.name} cannot hold exactly; round it and send {taken.name}"
@@ -175,7 +190,7 @@ def _as_float(cell: Any) -> float:
         return math.inf
 
 
-def _of_kind(cells: list[Any], column: Column) -> list[Any]:
+def _of_kind(cells: Sequence[Any], column: Column) -> Sequence[Any]:
     """Whole floats for an integer feature, 0 and 1 for a flag; anything else stays, for the column to judge."""
     if column.feature.dtype == "int64":
         return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
