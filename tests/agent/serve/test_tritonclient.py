@@ -152,6 +152,14 @@ def test_compressed_requests_are_read(client: Any, local: dict[str, LocalModel],
     assert result.as_numpy("label").tolist() == local["pump"].predict(ROWS)
 
 
+def test_the_example_of_the_page_runs(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs/open-inference.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    assert "127.0.0.1:8700" in example
+    exec(example.replace("127.0.0.1:8700", f"127.0.0.1:{live.port}"), {})
+    assert capsys.readouterr().out == "[2]\n"
+
+
 def test_a_version_is_answered_by_the_one_that_is_served(client: Any) -> None:
     result = client.infer("pump", [given("X", "FP32", ROWS)], model_version="1.0.0")
     assert result.get_response()["model_version"] == "1.0.0"

@@ -271,6 +271,14 @@ def test_a_bent_request_is_refused_with_words_or_answered_rightly(
     ask()
 
 
+@MANY
+@given(st.sampled_from(sorted(BUNDLES)), st.binary(max_size=90), st.integers(0, 99))
+def test_no_bytes_are_ever_a_server_error(client: httpx.Client, name: str, content: bytes, length: int) -> None:
+    answered = post(client, name, Body(content, {HEADER: str(length)}))
+    assert answered.status_code == 400
+    assert list(answered.json()) == ["error"]
+
+
 def test_an_answer_to_something_else_is_noticed(client: httpx.Client, local: dict[str, LocalModel]) -> None:
     """The control: were bytes read in another order, the check above would fail."""
     sent, other = (
