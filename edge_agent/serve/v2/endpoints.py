@@ -31,8 +31,8 @@ _ELSEWHERE = {
     "stats": "statistics are not offered here: read /metrics or /status",
     "trace": "tracing is not offered",
     "logging": "the log is not steered from here: see the agent's configuration",
-    "load": "models come as signed releases and are not loaded from here: see edgekit agent install",
-    "unload": "models are not unloaded from here: the device runs what its fleet server wants",
+    "load": "models are not loaded from here: they come as signed releases, by the fleet server's choice",
+    "unload": "models are not unloaded from here: the device runs what its fleet server chose",
     "repository": "of the repository only its index is offered: POST /v2/repository/index",
     "systemsharedmemory": "shared memory is not offered: send and take the data in the body",
     "cudasharedmemory": "shared memory is not offered: send and take the data in the body",
@@ -76,7 +76,7 @@ class V2:
                 return self._model_paths(name, None, rest)
             case ["repository", "models", _, "load" | "unload" as word]:
                 return _refusals(word)
-            case [word, *_] if word in _ELSEWHERE:
+            case ["repository" | "trace" | "logging" | "systemsharedmemory" | "cudasharedmemory" as word, *_]:
                 return _refusals(word)
         return None
 

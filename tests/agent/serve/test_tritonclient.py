@@ -237,7 +237,7 @@ def test_texts_that_are_no_text_raise_with_our_words(client: Any) -> None:
         (lambda client: client.get_model_config("pump"), "inputs and outputs are told at /v2/models/pump"),
         (lambda client: client.get_inference_statistics("pump"), "read /metrics"),
         (lambda client: client.get_inference_statistics(), "read /metrics"),
-        (lambda client: client.load_model("pump"), "models come as signed releases"),
+        (lambda client: client.load_model("pump"), "they come as signed releases"),
         (lambda client: client.unload_model("pump"), "are not unloaded from here"),
         (lambda client: client.get_trace_settings(), "tracing is not offered"),
         (lambda client: client.get_trace_settings("pump"), "tracing is not offered"),

@@ -271,6 +271,7 @@ def test_no_web_page_can_ask_without_being_asked_first(
         ("/v2/models/nobody/config", 501),
         ("/v2/models", 404),
         ("/v2/nothing", 404),
+        ("/v2/config", 404),
         ("/v2/models/pump/infer", 405),
     ],
 )
