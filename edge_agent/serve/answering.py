@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Literal, Protocol
 
 from edge_agent.serve.answers import Answers
+from edge_agent.serve.encodings import BodyTooLarge, EncodingRefused, decoded, is_encoded
 from edge_agent.serve.inference import BLOCK_ROWS, Predictor
 from edge_agent.serve.message import Request, Response, answer
 from edge_agent.serve.models import Models
@@ -22,6 +23,7 @@ from edge_agent.serve.rows import Batch, RowsRefused
 from edgekit.errors import DeviceFault, MessageError, NotFound
 
 Outcome = Literal["ok", "client_error", "server_error"]
+# What is not yet a Response becomes one as JSON.
 Shape = Callable[[Predictor, Batch, Answers], object]
 
 _ON_LOOP_US = 1000.0
@@ -74,7 +76,7 @@ class Answering:
         DeviceFault when the model fails; the promise raises the same.
         """
         started = time.perf_counter_ns()
-        if len(request.body) > _ON_LOOP_BODY_BYTES:
+        if len(request.body) > _ON_LOOP_BODY_BYTES or is_encoded(request):
             return self._in_thread(lambda: self._run(predictor, self._read(predictor, request, read), shape, started))
         batch = self._read(predictor, request, read)
         if predictor.expected_us(len(batch.rows)) > _ON_LOOP_US:
@@ -131,17 +133,18 @@ class Answering:
 
     def _read(self, predictor: Predictor, request: Request, read: Callable[[Predictor, bytes], Batch]) -> Batch:
         try:
-            return read(predictor, request.body)
-        except (RowsRefused, MessageError):
+            return read(predictor, decoded(request))
+        except (RowsRefused, MessageError, EncodingRefused, BodyTooLarge):
             self._meter.count(predictor.identity, "client_error")
             raise
 
     def _run(self, predictor: Predictor, batch: Batch, shape: Shape, started: int) -> Response:
         try:
-            response = answer(shape(predictor, batch, predictor.run(batch.rows)))
+            shaped = shape(predictor, batch, predictor.run(batch.rows))
         except DeviceFault:
             self._meter.count(predictor.identity, "server_error")
             raise
+        response = shaped if isinstance(shaped, Response) else answer(shaped)
         elapsed_us = (time.perf_counter_ns() - started) // 1000
         self._meter.count(predictor.identity, "ok", rows=len(batch.rows), elapsed_us=elapsed_us)
         return response

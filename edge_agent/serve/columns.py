@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -31,6 +32,9 @@ _CARRIES: dict[Dtype, frozenset[Dtype]] = {
     "bool": frozenset({"bool"}),
     "string": frozenset({"string"}),
 }
+
+
+_PLAIN_TYPES: dict[Dtype, type] = {"float32": float, "float64": float, "int64": int, "bool": bool}
 
 
 class FeatureProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,6 +93,15 @@ class Column:
         if not isinstance(cell, str) and not -self.largest <= cell <= self.largest:
             return self.problem("out_of_range", value)
         return self._read_known(cell)
+
+    def takes_all(self, values: Sequence[Any]) -> bool:
+        """True when `read` would give back each of these numbers or flags as it is; False when it may not."""
+        kind = _PLAIN_TYPES.get(self.feature.dtype)
+        if self.allowed is not None or not values or set(map(type, values)) != {kind}:
+            return False
+        if kind is float and not math.isfinite(sum(values)):
+            return False
+        return kind is bool or (-self.largest <= min(values) and max(values) <= self.largest)
 
     def _read_known(self, cell: Cell) -> Cell | FeatureProblem:
         if self.allowed is not None and cell not in self.allowed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edge_agent.serve.v2 import description as v2
 from edgekit import __version__
 from edgekit.manifest import ClassValue, Dtype, Feature, Manifest, Output
 
@@ -20,30 +21,26 @@ _REFUSALS: dict[str, str] = {
     "400": "The body is not JSON",
     "404": "No such model",
     "413": "The body is too large",
-    "415": "The body is not declared as application/json",
+    "415": "The body is not declared as application/json, or its encoding is not read here",
     "422": "A feature is missing, unknown or of the wrong type",
     "503": "No model is installed yet",
 }
 _READS = {
     "/health": "The process lives; which models it serves",
     "/status": "Device, models, update in progress, outbox",
-    "/v2": "Server metadata (Open Inference Protocol)",
-    "/v2/health/live": "The process lives",
-    "/v2/health/ready": "Every configured model is being served",
 }
 
 
 def document(manifests: Sequence[Manifest], *, several: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document. `several`: `/predict` needs a model's name."""
     paths: dict[str, Any] = {path: {"get": _get(text)} for path, text in _READS.items()}
+    paths |= v2.fixed_paths()
     paths["/metrics"] = {"get": _get("Counters in Prometheus text form", "text/plain")}
     schemas: dict[str, Any] = {"Fault": _fault_schema()}
     for manifest in manifests:
         schemas[manifest.name] = row_schema(manifest)
         paths[f"/predict/{manifest.name}"] = {"post": _predict(manifest)}
-        paths[f"/v2/models/{manifest.name}"] = {"get": _get(f"Inputs and outputs of {manifest.name}")}
-        paths[f"/v2/models/{manifest.name}/ready"] = {"get": _get(f"{manifest.name} is being served")}
-        paths[f"/v2/models/{manifest.name}/infer"] = {"post": _infer(manifest.name)}
+        paths |= v2.model_paths(manifest)
     if manifests and not several:
         paths["/predict"] = {"post": _predict(manifests[0])}
     return {
@@ -123,11 +120,6 @@ def _predict(manifest: Manifest) -> dict[str, Any]:
     row = {"$ref": f"#/components/schemas/{manifest.name}"}
     body = {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]}
     return _post(f"Predict one row or several with {manifest.name}", body, answer_schema(manifest))
-
-
-def _infer(name: str) -> dict[str, Any]:
-    body = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array"}}}
-    return _post(f"Predict with {name} (Open Inference Protocol)", body)
 
 
 def _post(summary: str, body: dict[str, Any], answer: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from typing import Any
 
 from edge_agent.serve.answering import Answering, Meter, NoModel
 from edge_agent.serve.connection import Handler
+from edge_agent.serve.encodings import OFFERED, BodyTooLarge, EncodingRefused
 from edge_agent.serve.message import JSON, Request, Response, answer, fault
 from edge_agent.serve.models import Models
 from edge_agent.serve.openapi import document
 from edge_agent.serve.predict import predict
 from edge_agent.serve.rows import RowsRefused
-from edge_agent.serve.v2 import V2
+from edge_agent.serve.v2.answer import BINARY
+from edge_agent.serve.v2.endpoints import V2, accepts
 from edgekit.errors import Conflict, EdgekitError, MessageError, NotAllowed, NotFound, UsageFault
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,6 +27,8 @@ _RETRY_AFTER_S = "5"
 _STATUS: tuple[tuple[type[EdgekitError], int], ...] = (
     (NoModel, 503),
     (RowsRefused, 422),
+    (BodyTooLarge, 413),
+    (EncodingRefused, 415),
     (MessageError, 400),
     (NotFound, 404),
     (Conflict, 409),
@@ -84,9 +88,6 @@ class Routes:
             "/status": {"GET": lambda _: answer(self._surroundings.status())},
             "/metrics": {"GET": lambda _: Response(200, self._surroundings.metrics(), _METRICS_TYPE)},
             "/openapi.json": {"GET": self._openapi},
-            "/v2": {"GET": self._v2.server},
-            "/v2/health/live": {"GET": self._v2.live},
-            "/v2/health/ready": {"GET": self._v2.ready},
         }
         for (method, path), handler in self._surroundings.extra.items():
             paths.setdefault(path, {})[method] = handler
@@ -102,30 +103,19 @@ class Routes:
             refusal = fault(405, f"{request.method} is not allowed at {request.path[:100]}: use {allowed}")
             refusal.headers = (("Allow", allowed),)
             return refusal
-        if request.method == "POST" and not _is_json(request.media_type):
+        if request.method == "POST" and not _is_read(request):
             # Browsers send this type to other origins only after asking, so no web page can steer the device.
-            return fault(415, "the body must be JSON: send the header Content-Type: application/json")
+            more = f" (or {BINARY} with binary tensors)" if request.path.startswith("/v2/") else ""
+            return fault(415, f"the body must be JSON: send the header Content-Type: application/json{more}")
         return handler(request)
 
     def _model_paths(self, path: str) -> dict[str, Handler] | None:
-        """The paths that hold a model's name."""
+        """The paths that hold a model's name, and the Open Inference Protocol's."""
         match path.split("/")[1:]:
             case ["predict", name]:
                 return {"POST": partial(predict, self._answering, name=name)}
-            case ["v2", "models", name, "versions", version, *rest]:
-                return self._v2_paths(name, version, rest)
-            case ["v2", "models", name, *rest]:
-                return self._v2_paths(name, None, rest)
-        return None
-
-    def _v2_paths(self, name: str, version: str | None, rest: list[str]) -> dict[str, Handler] | None:
-        match rest:
-            case []:
-                return {"GET": lambda _: self._v2.model(name, version)}
-            case ["ready"]:
-                return {"GET": lambda _: self._v2.model_ready(name, version)}
-            case ["infer"]:
-                return {"POST": lambda request: self._v2.infer(request, name, version)}
+            case ["v2", *parts]:
+                return self._v2.paths(parts)
         return None
 
     def _health(self, _: Request) -> Response:
@@ -148,6 +138,11 @@ async def _guarded(promise: Awaitable[Response], request: Request) -> Response:
         return _told(error, request)
 
 
+def _is_read(request: Request) -> bool:
+    """True when the body's content type is one that is read at the path."""
+    return _is_json(request.media_type) or (request.path.startswith("/v2/") and accepts(request))
+
+
 def _is_json(media_type: str) -> bool:
     return media_type == JSON or (media_type.startswith("application/") and media_type.endswith("+json"))
 
@@ -163,4 +158,6 @@ def _told(error: EdgekitError, request: Request) -> Response:
         refusal = fault(status, error.message, reason=error.reason)
     if status == 503:
         refusal.headers = (("Retry-After", _RETRY_AFTER_S),)
+    elif isinstance(error, EncodingRefused):
+        refusal.headers = (("Accept-Encoding", OFFERED),)
     return refusal

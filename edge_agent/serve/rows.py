@@ -73,6 +73,18 @@ class RowReader:
             raise RowsRefused(_summary(problems), problems[:MAX_PROBLEMS])
         return Batch(rows, many)
 
+    def from_columns(self, columns: Mapping[str, Sequence[object]], count: int) -> Batch:
+        """The same from the values of whole columns by feature name, `count` of them each. Raises RowsRefused."""
+        problems = [self._unknown(name, columns[name][0]) for name in columns if name not in self._named]
+        packed: list[Sequence[Cell]] = []
+        for column in self.columns:
+            if len(problems) >= MAX_PROBLEMS:
+                break
+            packed.append(_column_cells(column, columns.get(column.feature.name), count, problems))
+        if problems:
+            raise RowsRefused(_summary(problems), problems[:MAX_PROBLEMS])
+        return Batch(list(zip(*packed, strict=True)), True)
+
     def _row(self, raw: object, number: int | None, problems: list[FeatureProblem]) -> Row:
         named = self._by_name(raw)
         if named is None:
@@ -100,6 +112,30 @@ class RowReader:
     def _unknown(self, name: object, value: object) -> FeatureProblem:
         known = shorten("one of " + ", ".join(column.feature.name for column in self._in_order), 200)
         return FeatureProblem(feature=shorten(str(name)), problem="unknown", expected=known, got=spell(value))
+
+
+def _column_cells(
+    column: Column, values: Sequence[Any] | None, count: int, problems: list[FeatureProblem]
+) -> Sequence[Cell]:
+    """The cells of a column (None: it was not sent), as many as there are before the problems are too many."""
+    if values is None:
+        absent = column.absent()
+        if not isinstance(absent, FeatureProblem):
+            return [absent] * count
+        problems.append(absent)
+        return []
+    if column.takes_all(values):
+        return values
+    cells: list[Cell] = []
+    for number, value in enumerate(values):
+        cell = column.read(value)
+        if not isinstance(cell, FeatureProblem):
+            cells.append(cell)
+            continue
+        problems.append(msgspec.structs.replace(cell, row=number))
+        if len(problems) >= MAX_PROBLEMS:
+            break
+    return cells
 
 
 def parse_json(body: bytes) -> object:

@@ -2,7 +2,7 @@
 
 `make_bundle` is the usual one: three numbers in, one of three integer labels out. `make_text_bundle` answers with text
 labels, `make_flag_bundle` with false and true, `make_mixed_bundle` takes columns of four kinds and answers a number,
-`make_fragile_bundle` fails on some rows.
+`make_fragile_bundle` fails on some rows, `make_counter_bundle` takes three kinds of features in one tensor of floats.
 """
 
 from __future__ import annotations
@@ -102,6 +102,33 @@ def make_fragile_bundle(name: str = "dial", version: str = "1.0.0") -> bytes:
         outputs=[Output(name="value", role="value", dtype="float32")],
         rows=[[0], [1], [2]],
         expected={"value": [[10.0], [20.0], [30.0]]},
+    )
+    return pack(name, version, parts)
+
+
+def make_counter_bundle(
+    name: str = "counter", version: str = "1.0.0", *, dtype: Literal["float32", "float64"] = "float32"
+) -> bytes:
+    """A regression that adds up `level` (a number), `count` (an integer) and `open` (a flag), which all travel in one
+    tensor of floats, as the columns of a data frame do.
+    """
+    kind = {"float32": "float", "float64": "double"}[dtype]
+    model = parser.parse_model(f"""{_HEAD}
+        total ({kind}[N,3] X) => ({kind}[N,1] value)
+        <int64[1] row = {{1}}>
+        {{ value = ReduceSum<keepdims = 1>(X, row) }}""")
+    parts = Parts(
+        onnx=bytes(model.SerializeToString()),
+        task="regression",
+        inputs=[
+            Feature(name="level", dtype=dtype),
+            Feature(name="count", dtype="int64"),
+            Feature(name="open", dtype="bool"),
+        ],
+        tensors=[Tensor(name="X", dtype=dtype, features=["level", "count", "open"])],
+        outputs=[Output(name="value", role="value", dtype=dtype)],
+        rows=[[0.5, 2, True], [0.5, -3, False]],
+        expected={"value": [[3.5], [-2.5]]},
     )
     return pack(name, version, parts)
 

@@ -192,7 +192,7 @@ def infer(client: httpx.Client, body: object, path: str = "/v2/models/pump/infer
 
 
 def test_v2_tells_what_the_model_takes_and_gives(client: httpx.Client) -> None:
-    assert client.get("/v2").json()["extensions"] == []
+    assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
     told = client.get("/v2/models/wear").json()
     assert (told["name"], told["versions"]) == ("wear", ["1.0.0"])
     assert [(tensor["name"], tensor["datatype"], tensor["shape"]) for tensor in told["inputs"]] == [
@@ -219,7 +219,7 @@ def test_v2_answers_tensors_with_tensors_and_echoes_the_id(client: httpx.Client,
 
 
 def test_v2_takes_one_input_per_feature_and_gives_only_what_is_asked_for(client: httpx.Client) -> None:
-    inputs = [{"name": name, "shape": [1, 1], "datatype": "FP64", "data": [value]} for name, value in PUMP.items()]
+    inputs = [{"name": name, "shape": [1, 1], "datatype": "FP32", "data": [value]} for name, value in PUMP.items()]
     told = infer(client, {"inputs": inputs, "outputs": [{"name": "label"}]}).json()
     assert [output["name"] for output in told["outputs"]] == ["label"]
     assert "id" not in told

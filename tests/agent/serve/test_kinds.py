@@ -27,6 +27,7 @@ from tests.support.kinds import (
     shares_of,
 )
 from tests.support.serving import Live, predictor_of, serving
+from tests.support.v2 import tensors_of
 
 ONE_WIDE = make_transformation_bundle("summer", width=1)
 BUNDLES = {
@@ -95,6 +96,7 @@ def test_a_transformation_gives_nothing_but_the_row(client: httpx.Client) -> Non
     assert set(client.post("/predict/scaler", json=ROW).json()) == {"prediction", "model"}
 
 
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
 @pytest.mark.parametrize(
     ("name", "output", "datatype", "shape", "data"),
     [
@@ -107,14 +109,14 @@ def test_a_transformation_gives_nothing_but_the_row(client: httpx.Client) -> Non
     ],
 )
 def test_tensors_have_the_shape_that_the_protocol_tells(
-    client: httpx.Client, name: str, output: str, datatype: str, shape: list[int], data: list[Any]
+    client: httpx.Client, name: str, output: str, datatype: str, shape: list[int], data: list[Any], binary: bool
 ) -> None:
     flat = [cell for row in ROWS[:2] for cell in row]
     asked = {
         "inputs": [{"name": "X", "shape": [2, 2], "datatype": "FP32", "data": flat}],
-        "outputs": [{"name": output}],
+        "outputs": [{"name": output, "parameters": {"binary_data": binary}}],
     }
-    (tensor,) = client.post(f"/v2/models/{name}/infer", json=asked).json()["outputs"]
+    (tensor,) = tensors_of(client.post(f"/v2/models/{name}/infer", json=asked)).values()
     assert tensor == {"name": output, "datatype": datatype, "shape": shape, "data": data}
     told = {line["name"]: line for line in client.get(f"/v2/models/{name}").json()["outputs"]}[output]
     assert told == {"name": output, "datatype": datatype, "shape": [-1, *shape[1:]]}

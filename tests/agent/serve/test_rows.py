@@ -155,6 +155,49 @@ def test_the_fast_way_and_the_thorough_way_agree(value: object) -> None:
     assert _outcome(lambda: METER.from_json(sent)) == _outcome(lambda: METER.from_values(parse_json(sent)))
 
 
+ALIKE: dict[str, st.SearchStrategy[Any]] = {
+    "temperature": st.floats(-4e38, 4e38) | st.just(math.nan),
+    "cycles": st.integers(-(1 << 63), (1 << 63) - 1),
+    "mode": st.sampled_from(["eco", "boost"]),
+    "running": st.booleans(),
+    "site": st.sampled_from(["", "north"]),
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 3).flatmap(
+        lambda count: st.fixed_dictionaries(
+            {},
+            optional={
+                name: st.lists(cells | CELLS, min_size=count, max_size=count)
+                | st.lists(cells, min_size=count, max_size=count)
+                for name, cells in ALIKE.items()
+            },
+        ).map(lambda columns: (columns, count))
+    )
+)
+def test_columns_and_rows_agree(sent: tuple[dict[str, list[Any]], int]) -> None:
+    columns, count = sent
+    rows = [{name: cells[row] for name, cells in columns.items()} for row in range(count)]
+    by_row = _outcome(lambda: METER.from_values(rows))
+    by_column = _outcome(lambda: METER.from_columns(columns, count))
+    if by_row.startswith("RowsRefused"):  # which of several problems is told first differs
+        assert by_column.startswith("RowsRefused")
+    else:
+        assert by_column == by_row
+
+
+def test_problems_of_a_long_column_are_bounded() -> None:
+    with pytest.raises(RowsRefused) as refusal:
+        PUMP.from_columns(
+            {"pressure": ["x"] * 1000, "flow": [0.0] * 1000, "heat": [0.0] * 1000, "colour": [1] * 1000}, 1000
+        )
+    problems = refusal.value.problems
+    assert len(problems) == MAX_PROBLEMS
+    assert [(problem.feature, problem.row) for problem in problems[:2]] == [("colour", None), ("pressure", 0)]
+
+
 def _outcome(read: Any) -> str:
     try:
         return repr(read())  # NaN is not equal to itself, but is spelled the same
