@@ -35,7 +35,8 @@ _CARRIES: dict[Dtype, frozenset[Dtype]] = {
 
 class FeatureProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing wrong with one feature. `problem` is one of `missing`, `unknown`, `null`, `wrong_type`, `not_finite`,
-    `out_of_range`, `unknown_category`, `empty`, `wrong_length`. `row`: position from 0, when several rows were sent.
+    `out_of_range`, `unknown_category`, `empty`, `wrong_length`, `duplicate`. `row`: position from 0, when several rows
+    were sent.
     """
 
     feature: str

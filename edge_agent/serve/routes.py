@@ -17,6 +17,8 @@ from edge_agent.serve.models import Models
 from edge_agent.serve.openapi import document
 from edge_agent.serve.predict import predict
 from edge_agent.serve.rows import RowsRefused
+from edge_agent.serve.scoring.endpoints import Scoring, is_scoring, scoring_refusal
+from edge_agent.serve.scoring.openapi import with_scoring
 from edge_agent.serve.v2 import V2
 from edgekit.errors import Conflict, EdgekitError, MessageError, NotAllowed, NotFound, UsageFault
 
@@ -33,16 +35,22 @@ _STATUS: tuple[tuple[type[EdgekitError], int], ...] = (
 )
 
 
+def _no_history(_: str | None) -> dict[str, Any]:
+    return {"slots": {}, "history": []}
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """What the runtime lends to the routes. `status` returns what `GET /status` shows, `metrics` Prometheus text;
-    `extra` adds handlers by (method, path), such as ("POST", "/admin/rollback").
+    """What the runtime lends to the routes. `status` returns what `GET /status` shows, `metrics` Prometheus text,
+    `history` what the slots of a model (None: of all) went through, which may raise NotFound; `extra` adds handlers by
+    (method, path), such as ("POST", "/admin/rollback").
     """
 
     meter: Meter
     status: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     extra: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    history: Callable[[str | None], dict[str, Any]] = _no_history
 
 
 class Routes:
@@ -53,6 +61,7 @@ class Routes:
         self._surroundings = surroundings
         self._answering = Answering(models, surroundings.meter)
         self._v2 = V2(self._answering)
+        self._scoring = Scoring(self._answering)
         self._paths = self._fixed_paths()
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
@@ -84,6 +93,8 @@ class Routes:
             "/status": {"GET": lambda _: answer(self._surroundings.status())},
             "/metrics": {"GET": lambda _: Response(200, self._surroundings.metrics(), _METRICS_TYPE)},
             "/openapi.json": {"GET": self._openapi},
+            "/version": {"GET": lambda _: self._scoring.version()},
+            **{f"/{leaf}": methods for leaf, methods in self._leaves(None).items() if leaf != "health"},
             "/v2": {"GET": self._v2.server},
             "/v2/health/live": {"GET": self._v2.live},
             "/v2/health/ready": {"GET": self._v2.ready},
@@ -102,7 +113,7 @@ class Routes:
             refusal = fault(405, f"{request.method} is not allowed at {request.path[:100]}: use {allowed}")
             refusal.headers = (("Allow", allowed),)
             return refusal
-        if request.method == "POST" and not _is_json(request.media_type):
+        if request.method == "POST" and not (_is_json(request.media_type) or is_scoring(request.path)):
             # Browsers send this type to other origins only after asking, so no web page can steer the device.
             return fault(415, "the body must be JSON: send the header Content-Type: application/json")
         return handler(request)
@@ -112,11 +123,23 @@ class Routes:
         match path.split("/")[1:]:
             case ["predict", name]:
                 return {"POST": partial(predict, self._answering, name=name)}
+            case ["models", name, leaf]:
+                return self._leaves(name).get(leaf)
             case ["v2", "models", name, "versions", version, *rest]:
                 return self._v2_paths(name, version, rest)
             case ["v2", "models", name, *rest]:
                 return self._v2_paths(name, None, rest)
         return None
+
+    def _leaves(self, name: str | None) -> dict[str, dict[str, Handler]]:
+        """What can be asked of a model by name under `/models/{name}/`, and of the only one, or of all, at the top."""
+        return {
+            "invocations": {"POST": partial(self._scoring.invocations, name=name)},
+            "ping": {"GET": lambda _: self._scoring.ping(name)},
+            "health": {"GET": lambda _: self._scoring.ping(name)},
+            "signature": {"GET": lambda _: self._scoring.signature(name)},
+            "history": {"GET": lambda _: answer(self._surroundings.history(name))},
+        }
 
     def _v2_paths(self, name: str, version: str | None, rest: list[str]) -> dict[str, Handler] | None:
         match rest:
@@ -133,8 +156,11 @@ class Routes:
         return answer({"status": "serving" if serving else "no_model", "models": serving})
 
     def _openapi(self, _: Request) -> Response:
-        manifests = [predictor.manifest for predictor in self._models.all()]
-        return answer(document(manifests, several=self._models.get() is None))
+        default = self._models.get()
+        # The first one is what the paths without a name describe.
+        models = sorted(self._models.all(), key=lambda predictor: predictor is not default)
+        manifests, several = [predictor.manifest for predictor in models], default is None
+        return answer(with_scoring(document(manifests, several=several), manifests, several=several))
 
 
 def _is_plain_prediction(request: Request) -> bool:
@@ -157,6 +183,8 @@ def _told(error: EdgekitError, request: Request) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if request.path.startswith("/v2/"):
         refusal = fault(400 if status == 422 else status, error.message)
+    elif is_scoring(request.path):
+        refusal = scoring_refusal(status, error)
     elif isinstance(error, RowsRefused):
         refusal = fault(status, error.message, reason=error.reason, detail=error.problems)
     else:

@@ -42,12 +42,13 @@ class Batch:
 
 
 class RowReader:
-    """Reads rows for one model."""
+    """Reads rows for one model. `names`: its features in the manifest's order."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.columns = columns_of(manifest)
         self._named = {column.feature.name: column for column in self.columns}
-        self._in_order = [self._named[feature.name] for feature in manifest.inputs]
+        self.names = [feature.name for feature in manifest.inputs]
+        self._in_order = [self._named[name] for name in self.names]
         self._fast = _FastReader(self.columns, self._in_order)
 
     def from_json(self, body: bytes) -> Batch:
@@ -70,7 +71,7 @@ class RowReader:
             if len(problems) >= MAX_PROBLEMS:
                 break
         if problems:
-            raise RowsRefused(_summary(problems), problems[:MAX_PROBLEMS])
+            raise refusal(problems)
         return Batch(rows, many)
 
     def _row(self, raw: object, number: int | None, problems: list[FeatureProblem]) -> Row:
@@ -214,6 +215,11 @@ def _not_a_row(raw: object, width: int, number: int | None) -> FeatureProblem:
     return FeatureProblem(
         feature="", problem="wrong_length" if listed else "wrong_type", expected=expected, got=spell(raw), row=number
     )
+
+
+def refusal(problems: Sequence[FeatureProblem]) -> RowsRefused:
+    """The refusal of rows with these problems, at least one; as many as `MAX_PROBLEMS` are told."""
+    return RowsRefused(_summary(problems), problems[:MAX_PROBLEMS])
 
 
 def _summary(problems: Sequence[FeatureProblem]) -> str:
