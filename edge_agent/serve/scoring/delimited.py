@@ -1,8 +1,8 @@
 """Rows as CSV (RFC 4180): the first line names the columns, an empty cell is a missing value, nothing else is.
 
-UTF-8, with or without a byte order mark; lines end in LF, CRLF or CR; cells with commas, quotes or line ends in
-them are quoted. Numbers are spelled as in JSON (a leading plus and spaces around are allowed), flags as true, True or TRUE and their
-opposites; texts are taken as they are. Nothing is guessed: `NA` is a text, or a number that cannot be read.
+UTF-8, with or without a byte order mark; lines end in LF, CRLF or CR; cells with commas, quotes or line ends in them
+are quoted. Numbers are spelled as in JSON (a leading plus and spaces around are allowed), flags as true, True or TRUE
+and their opposites; texts are taken as they are. Nothing is guessed: `NA` is a text, or a number that cannot be read.
 """
 
 from __future__ import annotations
