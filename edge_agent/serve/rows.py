@@ -55,6 +55,10 @@ class RowReader:
         """One row or a list of rows. Raises MessageError when it is not JSON, RowsRefused when it does not fit."""
         return self._fast.read(body) or self.from_values(parse_json(body))
 
+    def from_lists(self, rows: Sequence[Sequence[object]]) -> Batch:
+        """The same from rows of Python values in the manifest's order, at least one. Raises RowsRefused."""
+        return self._fast.read_lists(rows) or self.from_values(rows)
+
     def one_from_json(self, body: bytes) -> Row | None:
         """The row of a body that is one object with nothing unusual about it; None: ask `from_json`."""
         return self._fast.read_one(body)
@@ -137,6 +141,7 @@ class _FastReader:
         self._objects = msgspec.json.Decoder(list[by_name]).decode  # type: ignore[valid-type]
         self._list = msgspec.json.Decoder(listed).decode
         self._lists = msgspec.json.Decoder(list[listed]).decode  # type: ignore[valid-type]
+        self._rows_type = list[listed]  # type: ignore[valid-type]
         self._reorder = _reordering(columns, in_order)
         self._fills = tuple(column.fill for column in columns)
         self._closed = [(place, column.allowed) for place, column in enumerate(columns) if column.allowed is not None]
@@ -167,6 +172,13 @@ class _FastReader:
             return self._batch([self._reorder(msgspec.structs.astuple(self._list(body)))], many=False)
         except (ValueError, RecursionError):
             return None
+
+    def read_lists(self, rows: Sequence[Sequence[object]]) -> Batch | None:
+        try:
+            converted = msgspec.convert(rows, self._rows_type)
+        except (ValueError, RecursionError):
+            return None
+        return self._batch([self._reorder(msgspec.structs.astuple(row)) for row in converted], many=True)
 
     def _batch(self, rows: list[Any], *, many: bool) -> Batch | None:
         if self._checked:

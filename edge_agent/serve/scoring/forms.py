@@ -102,7 +102,7 @@ def _tensors(reader: RowReader, form: str, content: bytes) -> Batch:
         return from_columns(reader, value)
     if isinstance(value, list) and (not value or len(reader.columns) == 1):
         check_count(len(value))
-        return reader.from_values([[cell] for cell in value])
+        return reader.from_lists([[cell] for cell in value])
     raise RowsRefused(
         f"{form} must be a list of rows (each an object or a list), or an object of columns, not {_told(value)}"
     )

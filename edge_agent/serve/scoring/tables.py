@@ -7,6 +7,7 @@ what is wrong with a table is told once, not once for each row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edge_agent.serve.columns import FeatureProblem, shorten, spell
 from edge_agent.serve.rows import MAX_PROBLEMS, Batch, RowReader, RowsRefused, refusal
@@ -77,7 +78,8 @@ def from_rows(reader: RowReader, names: Sequence[object], rows: Sequence[object]
     check_names(reader, names)
     check_count(len(rows))
     check_widths(names, rows)
-    return reader.from_values([dict(zip(names, row, strict=True)) for row in rows])  # type: ignore[call-overload]
+    columns = zip(*rows, strict=True)  # type: ignore[call-overload]
+    return _in_order(reader, dict(zip(names, columns, strict=True)), len(rows))
 
 
 def from_columns(reader: RowReader, columns: Mapping[str, object]) -> Batch:
@@ -88,14 +90,20 @@ def from_columns(reader: RowReader, columns: Mapping[str, object]) -> Batch:
     lists = {name: cells for name, cells in columns.items() if isinstance(cells, list)}
     if not lists:
         check_count(len(columns))
-        return Batch(reader.from_values(columns).rows, many=True)
-    check_lengths(columns, lists)
-    check_count(max(map(len, lists.values())))
-    return reader.from_values([dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)])
+        lists = {name: [cell] for name, cell in columns.items()}
+    _check_lengths(columns, lists)
+    count = len(next(iter(lists.values())))
+    check_count(count)
+    return _in_order(reader, lists, count)
 
 
-def check_lengths(columns: Mapping[str, object], lists: Mapping[str, list[object]]) -> None:
-    """Raises RowsRefused for columns that are no lists, or not as long as the first one that is."""
+def _in_order(reader: RowReader, columns: Mapping[Any, Sequence[object]], count: int) -> Batch:
+    """The rows, once the table is known to be one. A feature that may be missing may be missing as a column."""
+    absent = [None] * count
+    return reader.from_lists(list(zip(*(columns.get(name, absent) for name in reader.names), strict=True)))
+
+
+def _check_lengths(columns: Mapping[str, object], lists: Mapping[str, list[object]]) -> None:
     first, cells = next(iter(lists.items()))
     expected = f"a list of {len(cells)} values, as many as {first!r} has"
     problems = [

@@ -169,7 +169,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("no columns", {"inputs": {}}, "'pressure'"),
     ("columns beside values", {"inputs": {**COLUMNS, "flow": 1}}, "'flow'"),
     ("columns of other lengths", {"inputs": {**COLUMNS, "flow": [1]}}, "'flow'"),
-    ("empty columns", {"inputs": dict.fromkeys(NAMES, [])}, "no rows"),
+    ("empty columns", {"inputs": {name: [] for name in NAMES}}, "no rows"),
     ("an unknown column", {"dataframe_split": {"columns": [*NAMES, "x"], "data": [[0, 0, 0, 0]]}}, "'x'"),
     ("a column without a name", {"inputs": {**COLUMNS, "": [0, 1]}}, "without its index"),
     ("numbers as names", {"dataframe_split": {"columns": [0, 1, 2], "data": ROWS}}, "'0'"),
@@ -256,7 +256,12 @@ def test_csv_that_does_not_fit_is_told_what_is_wrong(client: httpx.Client, text:
 
 @pytest.mark.parametrize(
     ("cells", "feature"),
-    [("20,3.0,eco,true,n", "cycles"), ("20,3,eco,1,n", "running"), ("20,3,off,true,n", "mode"), ("20,,eco,true,n", "cycles")],
+    [
+        ("20,3.0,eco,true,n", "cycles"),
+        ("20,3,eco,1,n", "running"),
+        ("20,3,off,true,n", "mode"),
+        ("20,,eco,true,n", "cycles"),
+    ],
 )
 def test_csv_cells_of_another_type_are_refused(client: httpx.Client, cells: str, feature: str) -> None:
     answered = csv(client, "temperature,cycles,mode,running,site\n" + cells, "/models/meter/invocations")
