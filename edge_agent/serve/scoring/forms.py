@@ -1,8 +1,8 @@
 """The JSON bodies of MLflow's scoring protocol become rows: exactly one of four fields holds them.
 
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/ and mlflow/pyfunc/scoring_server of MLflow 3. Where
-MLflow is lenient in a way that could change an answer (a column that it does not know is dropped, an infinite number
-or a ragged row passes), the rows are refused here; whatever is answered here, MLflow takes as well.
+MLflow is lenient in a way that could change an answer (it drops columns that it does not know, repeats a lone value,
+reads a text as a number), the rows are refused here.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,4 +86,4 @@ def _common(classes: Sequence[ClassValue]) -> str:
 
 
 def _text(schema: list[dict[str, Any]]) -> str:
-    return msgspec.json.encode(schema).decode()
+    return json.dumps(schema)

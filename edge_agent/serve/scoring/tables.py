@@ -78,7 +78,7 @@ def from_rows(reader: RowReader, names: Sequence[object], rows: Sequence[object]
     check_names(reader, names)
     check_count(len(rows))
     check_widths(names, rows)
-    columns = zip(*rows, strict=True)  # type: ignore[call-overload]
+    columns: Any = zip(*rows, strict=True)
     return _in_order(reader, dict(zip(names, columns, strict=True)), len(rows))
 
 

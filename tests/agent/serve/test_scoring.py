@@ -15,7 +15,7 @@ from tests.support.models import make_bundle, make_flag_bundle, make_fragile_bun
 from tests.support.serving import Live, serving
 
 NAMES = ["pressure", "flow", "heat"]
-ROWS = [[0.1, -0.3, 3], [0, 0, 0]]
+ROWS: list[list[float]] = [[0.1, -0.3, 3], [0, 0, 0]]
 RECORDS: list[dict[str, Any]] = [dict(zip(NAMES, row, strict=True)) for row in ROWS]
 COLUMNS = {name: [row[name] for row in RECORDS] for name in NAMES}
 SWAPPED = {"columns": ["heat", "pressure", "flow"], "data": [[3, 0.1, -0.3], [0, 0, 0]]}
