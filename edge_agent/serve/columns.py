@@ -87,9 +87,13 @@ class Column:
             return self.problem("wrong_type", value)
         if isinstance(cell, float) and math.isinf(cell):
             return self.problem("not_finite", value)
-        if not isinstance(cell, str) and not -self.largest <= cell <= self.largest:
+        if not isinstance(cell, str) and not self._smallest <= cell <= self.largest:
             return self.problem("out_of_range", value)
         return self._read_known(cell)
+
+    @property
+    def _smallest(self) -> float:
+        return _INT64_MIN if self.feature.dtype == "int64" else -self.largest
 
     def _read_known(self, cell: Cell) -> Cell | FeatureProblem:
         if self.allowed is not None and cell not in self.allowed:
