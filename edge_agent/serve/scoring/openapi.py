@@ -28,6 +28,7 @@ def with_scoring(document: dict[str, Any], manifests: Sequence[Manifest], *, sev
     """The document with these paths added. `several`: those without a name are not for the first model."""
     paths: dict[str, Any] = dict(document["paths"])
     paths["/version"] = {"get": _get("The version of edgekit", {"type": "string"}, _TEXT, __version__)}
+    paths["/openapi.json"] = {"get": _get("This document", {"type": "object"})}
     paths["/ping"] = {"get": _ping("a model")}
     paths["/history"] = {"get": _get("What the slots went through, newest first", _ref("History"))}
     for manifest in manifests:

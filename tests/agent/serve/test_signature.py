@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -158,6 +160,22 @@ def test_the_description_allows_what_is_answered_and_nothing_that_is_refused(
 @pytest.mark.parametrize("path", ["/signature", "/history", "/models/meter/signature", "/models/mill/history"])
 def test_what_is_read_is_as_described(client: httpx.Client, document: dict[str, Any], path: str) -> None:
     assert fits(document, described(document, path, "get", 200), client.get(path).json())
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "device-api.md").read_text()
+
+
+def test_the_documents_on_the_page_are_such_as_are_answered(document: dict[str, Any]) -> None:
+    blocks = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.M | re.S)]
+    for name, block in zip(("Fault", "Signature", "History"), blocks, strict=True):
+        assert fits(document, {"$ref": f"#/components/schemas/{name}"}, block), name
+
+
+def test_the_paths_on_the_page_are_described(document: dict[str, Any]) -> None:
+    table = "\n".join(line.split("|")[1] for line in PAGE.splitlines() if line.startswith(("| `GET", "| `POST")))
+    told = set(re.findall(r"/[\w./…]*", table)) - {"/v2/…"}
+    described = {re.sub(r"/(models|predict)/[\w-]+", r"/\1/NAME", path) for path in document["paths"]}
+    assert told <= described
 
 
 def test_paths_without_a_name_are_described_where_there_is_a_first_model() -> None:
