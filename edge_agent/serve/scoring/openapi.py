@@ -29,11 +29,11 @@ def with_scoring(document: dict[str, Any], manifests: Sequence[Manifest], *, sev
     paths: dict[str, Any] = dict(document["paths"])
     paths["/version"] = {"get": _get("The version of edgekit", {"type": "string"}, _TEXT, __version__)}
     paths["/openapi.json"] = {"get": _get("This document", {"type": "object"})}
-    paths["/ping"] = {"get": _ping("a model")}
+    paths["/ping"] = {"get": _ping("a model", "503")}
     paths["/history"] = {"get": _get("What the slots went through, newest first", _ref("History"))}
     for manifest in manifests:
         paths |= _of_model(manifest, f"/models/{manifest.name}")
-        paths[f"/models/{manifest.name}/health"] = {"get": _ping(manifest.name)}
+        paths[f"/models/{manifest.name}/health"] = {"get": _ping(manifest.name, "404", "503")}
     if manifests and not several:
         own = _of_model(manifests[0], "")
         paths |= {path: own[path] for path in ("/invocations", "/signature")}
@@ -47,7 +47,7 @@ def _of_model(manifest: Manifest, prefix: str) -> dict[str, Any]:
     past = _get(f"What the slots of {manifest.name} went through, newest first", _ref("History"))
     return {
         f"{prefix}/invocations": {"post": _invocations(manifest)},
-        f"{prefix}/ping": {"get": _ping(manifest.name)},
+        f"{prefix}/ping": {"get": _ping(manifest.name, "404", "503")},
         f"{prefix}/signature": {"get": _with_refusals(signature, "404", "503")},
         f"{prefix}/history": {"get": _with_refusals(past, "404")},
     }
@@ -73,7 +73,7 @@ def _invocations(manifest: Manifest) -> dict[str, Any]:
     predictions = {"type": "array", "items": prediction_schema(manifest), "minItems": 1}
     answer = {"type": "object", "properties": {"predictions": predictions}, "required": ["predictions"]}
     answers = {"200": _content("One prediction a row", answer | {"additionalProperties": False})}
-    answers |= {status: _content(text, _ref("ScoringFault")) for status, text in _REFUSALS.items()}
+    answers |= {status: _content(text, _refused(status)) for status, text in _REFUSALS.items()}
     return {
         "summary": f"Predict with {manifest.name} (MLflow's scoring protocol)",
         "requestBody": {
@@ -85,6 +85,12 @@ def _invocations(manifest: Manifest) -> dict[str, Any]:
         },
         "responses": answers,
     }
+
+
+def _refused(status: str) -> dict[str, Any]:
+    """Some refusals fall before it is known what the request is about."""
+    early = status in ("413", "503")
+    return {"anyOf": [_ref("ScoringFault"), _ref("Fault")]} if early else _ref("ScoringFault")
 
 
 def _split(manifest: Manifest) -> dict[str, Any]:
@@ -156,8 +162,8 @@ def _example(feature: Feature) -> Any:
 # ---- the rest -----------------------------------------------------------------------------------------------------
 
 
-def _ping(what: str) -> dict[str, Any]:
-    return _with_refusals(_get(f"Answers when {what} is being served", {"type": "string"}, _TEXT), "404", "503")
+def _ping(what: str, *refusals: str) -> dict[str, Any]:
+    return _with_refusals(_get(f"Answers when {what} is being served", {"type": "string"}, _TEXT), *refusals)
 
 
 def _get(summary: str, schema: dict[str, Any], media_type: str = _JSON, example: str | None = None) -> dict[str, Any]:

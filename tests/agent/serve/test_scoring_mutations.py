@@ -148,9 +148,7 @@ ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(METER_ROWS, ORDERS, ENDS, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.booleans())
-@example(
-    [dict(zip(ROWS["meter"][0], (3e38, 0, "eco", True, None), strict=True))], list(ROWS["meter"][0]), "\n", 0, True
-)
+@example([{**ROWS["meter"][0], "temperature": 3e38}], list(ROWS["meter"][0]), "\n", csv.QUOTE_MINIMAL, True)
 def test_a_good_table_gets_the_same_answers_in_every_form(
     bench: Bench, rows: list[dict[str, Any]], names: list[str], end: str, quoting: Literal[0, 1], mark: bool
 ) -> None:
