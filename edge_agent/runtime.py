@@ -29,6 +29,7 @@ from edge_agent.serve.routes import Routes, Surroundings
 from edge_agent.update.activation import Activation
 from edge_agent.update.course import Workshop
 from edge_agent.update.download import Source
+from edge_agent.update.history import Steps, history
 from edge_agent.update.partial import Partials
 from edge_agent.update.slots import Slots
 from edge_agent.update.soak import Served
@@ -82,6 +83,7 @@ class Agent:
         self._outbox = _open_outbox(config.data_dir / "outbox.db")
         self._link = self._new_link()
         self._reporter = Reporter(self._sources())
+        self._steps = Steps(self._reporter.on_state)
         self._activation = Activation(self._slots, self._models, self._disk, config.update, self._served)
         verification = Verification(join, self._link, TrustStore(config.data_dir), config.update)
         self._updater = Updater(self._workshop(), verification, self._reporter.on_change)
@@ -172,6 +174,9 @@ class Agent:
     def _metrics(self) -> bytes:
         return metrics_text(self._counters.totals(), system_health(self._config.data_dir), self._outbox.state())
 
+    def _history(self, name: str | None) -> dict[str, Any]:
+        return history(self._slots.state, self._steps.entries, name)
+
     def _served(self, sha256: str) -> Served:
         counts = [health.requests for health in self._counters.totals() if health.sha256 == sha256]
         return Served(sum(count.ok for count in counts), sum(count.server_error for count in counts))
@@ -205,13 +210,14 @@ class Agent:
             source=Source(self._link, self._topics, self._config.join.device, self._config.update),
             disk=self._disk,
             section=self._config.update,
-            on_state=self._reporter.on_state,
+            on_state=self._steps.on_state,
             available_bytes=memory_available_bytes,
         )
 
     def _new_server(self) -> HttpServer:
         extra = control.admin_routes(self._models, self._slots)
-        routes = Routes(self._models, Surroundings(self._counters, self._status, self._metrics, extra))
+        lent = Surroundings(self._counters, self._status, self._metrics, extra, self._history)
+        routes = Routes(self._models, lent)
         http = self._config.http
         return HttpServer(routes, Address(http.host, http.port, self._config.unix_socket))
 

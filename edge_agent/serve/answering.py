@@ -70,13 +70,19 @@ class Answering:
         raise NoModel("no model is installed yet: the device is waiting for its first release, try again later")
 
     def answer(
-        self, predictor: Predictor, request: Request, read: Callable[[Predictor, bytes], Batch], shape: Shape
+        self,
+        predictor: Predictor,
+        request: Request,
+        read: Callable[[Predictor, bytes], Batch],
+        shape: Shape,
+        on_loop_bytes: int = _ON_LOOP_BODY_BYTES,
     ) -> Response | Awaitable[Response]:
         """The answer, or the promise of one. Raises RowsRefused and MessageError for what the client did wrong,
-        DeviceFault when the model fails; the promise raises the same.
+        DeviceFault when the model fails; the promise raises the same. `on_loop_bytes`: how long a body `read` can take
+        without keeping the loop from others.
         """
         started = time.perf_counter_ns()
-        if len(request.body) > _ON_LOOP_BODY_BYTES or is_encoded(request):
+        if len(request.body) > on_loop_bytes or is_encoded(request):
             return self._in_thread(lambda: self._run(predictor, self._read(predictor, request, read), shape, started))
         batch = self._read(predictor, request, read)
         if predictor.expected_us(len(batch.rows)) > _ON_LOOP_US:

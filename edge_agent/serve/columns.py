@@ -39,7 +39,8 @@ _PLAIN_TYPES: dict[Dtype, type] = {"float32": float, "float64": float, "int64": 
 
 class FeatureProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing wrong with one feature. `problem` is one of `missing`, `unknown`, `null`, `wrong_type`, `not_finite`,
-    `out_of_range`, `unknown_category`, `empty`, `wrong_length`. `row`: position from 0, when several rows were sent.
+    `out_of_range`, `unknown_category`, `empty`, `wrong_length`, `duplicate`. `row`: position from 0, when several rows
+    were sent.
     """
 
     feature: str
@@ -90,9 +91,13 @@ class Column:
             return self.problem("wrong_type", value)
         if isinstance(cell, float) and math.isinf(cell):
             return self.problem("not_finite", value)
-        if not isinstance(cell, str) and not -self.largest <= cell <= self.largest:
+        if not isinstance(cell, str) and not self._smallest <= cell <= self.largest:
             return self.problem("out_of_range", value)
         return self._read_known(cell)
+
+    @property
+    def _smallest(self) -> float:
+        return _INT64_MIN if self.feature.dtype == "int64" else -self.largest
 
     def takes_all(self, values: Sequence[Any]) -> bool:
         """True when `read` would give back each of these numbers or flags as it is; False when it may not."""
@@ -101,7 +106,7 @@ class Column:
             return False
         if kind is float and not math.isfinite(sum(values)):
             return False
-        return kind is bool or (-self.largest <= min(values) and max(values) <= self.largest)
+        return kind is bool or (self._smallest <= min(values) and max(values) <= self.largest)
 
     def _read_known(self, cell: Cell) -> Cell | FeatureProblem:
         if self.allowed is not None and cell not in self.allowed:

@@ -55,13 +55,14 @@ def row_schema(manifest: Manifest) -> dict[str, Any]:
     """JSON Schema of one row by feature name."""
     return {
         "type": "object",
-        "properties": {feature.name: _property(feature) for feature in manifest.inputs},
+        "properties": {feature.name: cell_schema(feature) for feature in manifest.inputs},
         "required": [feature.name for feature in manifest.inputs if not feature.nullable],
         "additionalProperties": False,
     }
 
 
-def _property(feature: Feature) -> dict[str, Any]:
+def cell_schema(feature: Feature) -> dict[str, Any]:
+    """JSON Schema of one value of a feature."""
     kind = _TYPES[feature.dtype]
     schema: dict[str, Any] = {"type": [kind, "null"] if feature.nullable else kind}
     if feature.closed and feature.categories is not None:
@@ -79,9 +80,8 @@ def _property(feature: Feature) -> dict[str, Any]:
 def answer_schema(manifest: Manifest) -> dict[str, Any]:
     """JSON Schema of the answer to one row (`prediction` and what belongs to it) or to several (their plurals)."""
     found = {output.role: output for output in manifest.outputs}
-    main = next(found[role] for role in ("label", "value", "score", "probabilities") if role in found)
-    row = _list_of({"type": "number"}, main.width)
-    one: dict[str, Any] = {"prediction": row if manifest.task == "transformation" else _prediction(main)}
+    main = _main(manifest)
+    one: dict[str, Any] = {"prediction": prediction_schema(manifest)}
     shares = found.get("probabilities")
     if shares is not None:
         each = {"type": "object", "additionalProperties": {"type": "number"}}
@@ -92,6 +92,18 @@ def answer_schema(manifest: Manifest) -> dict[str, Any]:
     plural = {"prediction": "predictions", "probabilities": "probabilities", "score": "scores"}
     many = {plural[word]: {"type": "array", "items": schema} for word, schema in one.items()}
     return {"oneOf": [_answer(one | name, "prediction"), _answer(many | name, "predictions")]}
+
+
+def prediction_schema(manifest: Manifest) -> dict[str, Any]:
+    """JSON Schema of the prediction for one row."""
+    main = _main(manifest)
+    row = _list_of({"type": "number"}, main.width)
+    return row if manifest.task == "transformation" else _prediction(main)
+
+
+def _main(manifest: Manifest) -> Output:
+    found = {output.role: output for output in manifest.outputs}
+    return next(found[role] for role in ("label", "value", "score", "probabilities") if role in found)
 
 
 def _answer(properties: dict[str, Any], needed: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from edge_agent.serve.models import Models
 from edge_agent.serve.openapi import document
 from edge_agent.serve.predict import predict
 from edge_agent.serve.rows import RowsRefused
+from edge_agent.serve.scoring.endpoints import Scoring, is_scoring, scoring_refusal
+from edge_agent.serve.scoring.openapi import with_scoring
 from edge_agent.serve.v2.answer import BINARY
 from edge_agent.serve.v2.endpoints import V2, accepts
 from edgekit.errors import Conflict, EdgekitError, MessageError, NotAllowed, NotFound, UsageFault
@@ -37,16 +39,22 @@ _STATUS: tuple[tuple[type[EdgekitError], int], ...] = (
 )
 
 
+def _no_history(_: str | None) -> dict[str, Any]:
+    return {"slots": {}, "history": []}
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """What the runtime lends to the routes. `status` returns what `GET /status` shows, `metrics` Prometheus text;
-    `extra` adds handlers by (method, path), such as ("POST", "/admin/rollback").
+    """What the runtime lends to the routes. `status` returns what `GET /status` shows, `metrics` Prometheus text,
+    `history` what the slots of a model (None: of all) went through, which may raise NotFound; `extra` adds handlers by
+    (method, path), such as ("POST", "/admin/rollback").
     """
 
     meter: Meter
     status: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     extra: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    history: Callable[[str | None], dict[str, Any]] = _no_history
 
 
 class Routes:
@@ -57,6 +65,7 @@ class Routes:
         self._surroundings = surroundings
         self._answering = Answering(models, surroundings.meter)
         self._v2 = V2(self._answering)
+        self._scoring = Scoring(self._answering)
         self._paths = self._fixed_paths()
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
@@ -88,6 +97,8 @@ class Routes:
             "/status": {"GET": lambda _: answer(self._surroundings.status())},
             "/metrics": {"GET": lambda _: Response(200, self._surroundings.metrics(), _METRICS_TYPE)},
             "/openapi.json": {"GET": self._openapi},
+            "/version": {"GET": lambda _: self._scoring.version()},
+            **{f"/{leaf}": methods for leaf, methods in self._leaves(None).items() if leaf != "health"},
         }
         for (method, path), handler in self._surroundings.extra.items():
             paths.setdefault(path, {})[method] = handler
@@ -114,17 +125,32 @@ class Routes:
         match path.split("/")[1:]:
             case ["predict", name]:
                 return {"POST": partial(predict, self._answering, name=name)}
+            case ["models", name, leaf]:
+                return self._leaves(name).get(leaf)
             case ["v2", *parts]:
                 return self._v2.paths(parts)
         return None
+
+    def _leaves(self, name: str | None) -> dict[str, dict[str, Handler]]:
+        """What can be asked of a model by name under `/models/{name}/`, and of the only one, or of all, at the top."""
+        return {
+            "invocations": {"POST": partial(self._scoring.invocations, name=name)},
+            "ping": {"GET": lambda _: self._scoring.ping(name)},
+            "health": {"GET": lambda _: self._scoring.ping(name)},
+            "signature": {"GET": lambda _: self._scoring.signature(name)},
+            "history": {"GET": lambda _: answer(self._surroundings.history(name))},
+        }
 
     def _health(self, _: Request) -> Response:
         serving = {predictor.manifest.name: predictor.manifest.version for predictor in self._models.all()}
         return answer({"status": "serving" if serving else "no_model", "models": serving})
 
     def _openapi(self, _: Request) -> Response:
-        manifests = [predictor.manifest for predictor in self._models.all()]
-        return answer(document(manifests, several=self._models.get() is None))
+        default = self._models.get()
+        # The first one is what the paths without a name describe.
+        models = sorted(self._models.all(), key=lambda predictor: predictor is not default)
+        manifests, several = [predictor.manifest for predictor in models], default is None
+        return answer(with_scoring(document(manifests, several=several), manifests, several=several))
 
 
 def _is_plain_prediction(request: Request) -> bool:
@@ -140,6 +166,8 @@ async def _guarded(promise: Awaitable[Response], request: Request) -> Response:
 
 def _is_read(request: Request) -> bool:
     """True when the body's content type is one that is read at the path."""
+    if is_scoring(request.path):
+        return True  # it says itself what it reads
     return _is_json(request.media_type) or (request.path.startswith("/v2/") and accepts(request))
 
 
@@ -152,6 +180,8 @@ def _told(error: EdgekitError, request: Request) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if request.path.startswith("/v2/"):
         refusal = fault(400 if status == 422 else status, error.message)
+    elif is_scoring(request.path):
+        refusal = scoring_refusal(status, error)
     elif isinstance(error, RowsRefused):
         refusal = fault(status, error.message, reason=error.reason, detail=error.problems)
     else:

@@ -42,17 +42,22 @@ class Batch:
 
 
 class RowReader:
-    """Reads rows for one model."""
+    """Reads rows for one model. `names`: its features in the manifest's order."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.columns = columns_of(manifest)
         self._named = {column.feature.name: column for column in self.columns}
-        self._in_order = [self._named[feature.name] for feature in manifest.inputs]
+        self.names = [feature.name for feature in manifest.inputs]
+        self._in_order = [self._named[name] for name in self.names]
         self._fast = _FastReader(self.columns, self._in_order)
 
     def from_json(self, body: bytes) -> Batch:
         """One row or a list of rows. Raises MessageError when it is not JSON, RowsRefused when it does not fit."""
         return self._fast.read(body) or self.from_values(parse_json(body))
+
+    def from_lists(self, rows: Sequence[Sequence[object]]) -> Batch:
+        """The same from rows of Python values in the manifest's order, at least one. Raises RowsRefused."""
+        return self._fast.read_lists(rows) or self.from_values(rows)
 
     def one_from_json(self, body: bytes) -> Row | None:
         """The row of a body that is one object with nothing unusual about it; None: ask `from_json`."""
@@ -70,7 +75,7 @@ class RowReader:
             if len(problems) >= MAX_PROBLEMS:
                 break
         if problems:
-            raise RowsRefused(_summary(problems), problems[:MAX_PROBLEMS])
+            raise refusal(problems)
         return Batch(rows, many)
 
     def from_columns(self, columns: Mapping[str, Sequence[object]], count: int) -> Batch:
@@ -172,6 +177,7 @@ class _FastReader:
         self._objects = msgspec.json.Decoder(list[by_name]).decode  # type: ignore[valid-type]
         self._list = msgspec.json.Decoder(listed).decode
         self._lists = msgspec.json.Decoder(list[listed]).decode  # type: ignore[valid-type]
+        self._rows_type = list[listed]  # type: ignore[valid-type]
         self._reorder = _reordering(columns, in_order)
         self._fills = tuple(column.fill for column in columns)
         self._closed = [(place, column.allowed) for place, column in enumerate(columns) if column.allowed is not None]
@@ -202,6 +208,13 @@ class _FastReader:
             return self._batch([self._reorder(msgspec.structs.astuple(self._list(body)))], many=False)
         except (ValueError, RecursionError):
             return None
+
+    def read_lists(self, rows: Sequence[Sequence[object]]) -> Batch | None:
+        try:
+            converted = msgspec.convert(rows, self._rows_type)
+        except (ValueError, RecursionError):
+            return None
+        return self._batch([self._reorder(msgspec.structs.astuple(row)) for row in converted], many=True)
 
     def _batch(self, rows: list[Any], *, many: bool) -> Batch | None:
         if self._checked:
@@ -250,6 +263,11 @@ def _not_a_row(raw: object, width: int, number: int | None) -> FeatureProblem:
     return FeatureProblem(
         feature="", problem="wrong_length" if listed else "wrong_type", expected=expected, got=spell(raw), row=number
     )
+
+
+def refusal(problems: Sequence[FeatureProblem]) -> RowsRefused:
+    """The refusal of rows with these problems, at least one; as many as `MAX_PROBLEMS` are told."""
+    return RowsRefused(_summary(problems), problems[:MAX_PROBLEMS])
 
 
 def _summary(problems: Sequence[FeatureProblem]) -> str:

@@ -198,6 +198,19 @@ def test_problems_of_a_long_column_are_bounded() -> None:
     assert [(problem.feature, problem.row) for problem in problems[:2]] == [("colour", None), ("pressure", 0)]
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(*(CELLS | st.just(value) for value in GOOD.values())), min_size=1, max_size=3))
+def test_lists_of_python_values_are_read_alike_in_both_ways(rows: list[tuple[Any, ...]]) -> None:
+    assert _outcome(lambda: METER.from_lists(rows)) == _outcome(lambda: METER.from_values(rows))
+
+
+@pytest.mark.parametrize("count", [-(1 << 63), (1 << 63) - 1])
+def test_the_smallest_and_the_largest_integer_are_taken(count: int) -> None:
+    (fast,), (thorough,) = METER.from_json(body(cycles=count)).rows, METER.from_values({**GOOD, "cycles": count}).rows
+    assert fast == thorough
+    assert count in fast
+
+
 def _outcome(read: Any) -> str:
     try:
         return repr(read())  # NaN is not equal to itself, but is spelled the same

@@ -361,6 +361,8 @@ def test_the_device_s_own_commands(agent: AgentProcess, station: Station) -> Non
     assert agent.command("predict", "not json").returncode == 2
     assert agent.command("predict", json.dumps({"flow": "x"})).returncode == 2
     assert "succeeded" in agent.command("history").stdout
+    passed = [step["state"] for step in Api(agent.url).get("/models/pump/history")["history"]]
+    assert (passed[0], passed[-1], "soaking" in passed) == ("succeeded", "queued", True)
     assert json.loads(agent.command("selftest", "--json").stdout)["pump"]["passed"] is True
     agent.kill()
     assert agent.command("status").returncode == 7
