@@ -17,6 +17,7 @@ from typing import Any
 from edge_agent import control
 from edge_agent.config import AgentConfig
 from edge_agent.control import sole_agent
+from edge_agent.exchange.exchange import Exchange, ways
 from edge_agent.link import Link, LinkEvents, Will
 from edge_agent.report.counters import Counters
 from edge_agent.report.metrics import metrics_text
@@ -85,7 +86,10 @@ class Agent:
         self._activation = Activation(self._slots, self._models, self._disk, config.update, self._served)
         verification = Verification(join, self._link, TrustStore(config.data_dir), config.update)
         self._updater = Updater(self._workshop(), verification, self._reporter.on_change)
-        self._server = self._new_server()
+        self._routes = self._new_routes()
+        http = config.http
+        self._server = HttpServer(self._routes, Address(http.host, http.port, config.unix_socket))
+        self._exchange = self._new_exchange()
         self._tasks: list[asyncio.Task[None]] = []
 
     # ---- from start to stop ---------------------------------------------------------------------------------
@@ -100,7 +104,10 @@ class Agent:
         self._link.start(LinkEvents(self._reporter.on_up, self._reporter.on_down))
         self._reporter.watch()
         self._link.watch(self._topics.device(self._config.join.device, "desired"), self._updater.offer)
-        for work in (lambda: self._updater.run(found), self._reporter.report_health, self._reporter.deliver):
+        works = [lambda: self._updater.run(found), self._reporter.report_health, self._reporter.deliver]
+        if self._exchange is not None:
+            works.append(self._exchange.run)
+        for work in works:
             self._tasks.append(asyncio.create_task(_tend(work)))
 
     async def stop(self) -> None:
@@ -166,11 +173,15 @@ class Agent:
             "models": control.slots_status(self._slots),
             "state_recovered": self._slots.recovered,
             "outbox": {"queued": outbox.queued, "merged": outbox.merged},
+            "mqtt": None if self._exchange is None else self._exchange.status(),
             **self._updater.status(),
         }
 
     def _metrics(self) -> bytes:
-        return metrics_text(self._counters.totals(), system_health(self._config.data_dir), self._outbox.state())
+        exchange = None if self._exchange is None else self._exchange.status()
+        return metrics_text(
+            self._counters.totals(), system_health(self._config.data_dir), self._outbox.state(), exchange
+        )
 
     def _served(self, sha256: str) -> Served:
         counts = [health.requests for health in self._counters.totals() if health.sha256 == sha256]
@@ -209,11 +220,15 @@ class Agent:
             available_bytes=memory_available_bytes,
         )
 
-    def _new_server(self) -> HttpServer:
+    def _new_routes(self) -> Routes:
         extra = control.admin_routes(self._models, self._slots)
-        routes = Routes(self._models, Surroundings(self._counters, self._status, self._metrics, extra))
-        http = self._config.http
-        return HttpServer(routes, Address(http.host, http.port, self._config.unix_socket))
+        return Routes(self._models, Surroundings(self._counters, self._status, self._metrics, extra))
+
+    def _new_exchange(self) -> Exchange | None:
+        """Predictions over MQTT, when the configuration asks for them."""
+        device, section = self._config.join.device, self._config.mqtt
+        asked = ways(section, self._topics.device(device, "predict"), self._topics.device(device, "prediction"))
+        return Exchange(self._link, self._routes, section, asked) if asked else None
 
 
 def _open_outbox(path: Path) -> Outbox:

@@ -6,17 +6,23 @@ Label values need no escaping: names and versions are ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from edge_agent.report.histogram import below
 from edgekit.messages import ModelHealth, OutboxHealth, SystemHealth
 
+_FATES = ("answered", "refused", "dropped", "retained", "unsent")
 # Upper bounds 16 µs, 32 µs, … 16.8 s: octaves of the histogram, so that the counts are exact.
 _POWERS = range(4, 25)
 
 
-def metrics_text(models: Sequence[ModelHealth], system: SystemHealth, outbox: OutboxHealth) -> bytes:
-    """The page, from totals since the process began."""
+def metrics_text(
+    models: Sequence[ModelHealth],
+    system: SystemHealth,
+    outbox: OutboxHealth,
+    exchange: Mapping[str, int] | None = None,
+) -> bytes:
+    """The page, from totals since the process began. `exchange`: messages over MQTT by what became of them."""
     lines: list[str] = []
     lines += _family("predictions_total", "counter", "Predict requests by outcome.", _outcomes(models))
     lines += _family("rows_total", "counter", "Rows predicted.", _rows(models))
@@ -38,6 +44,9 @@ def metrics_text(models: Sequence[ModelHealth], system: SystemHealth, outbox: Ou
     lines += _family(
         "outbox_merged_total", "counter", "Reports merged because the outbox was full.", [("", outbox.merged)]
     )
+    if exchange is not None:
+        fates = [(f'{{fate="{fate}"}}', exchange[fate]) for fate in _FATES]
+        lines += _family("mqtt_messages_total", "counter", "Messages that asked for a prediction over MQTT.", fates)
     return "\n".join([*lines, ""]).encode()
 
 
