@@ -128,10 +128,23 @@ def _status_text(found: dict[str, Any]) -> str:
     for name, update in found["updates"].items():
         reason = f" ({update['reason']})" if update["reason"] else ""
         lines.append(f"  {name} {update['version']}: {update['state']}{reason}")
+    lines.extend(_memory_lines(found["memory"]))
     if found["desired_refused"]:
         lines.append(f"  desired document not followed: {found['desired_refused']['message']}")
     lines.append(f"  {found['outbox']['queued']} reports wait to be delivered")
     return "\n".join(lines)
+
+
+def _memory_lines(memory: dict[str, Any]) -> list[str]:
+    budget = memory["budget_bytes"]
+    shared = f", budget of the models {console.size(budget)}" if budget else ""
+    resident, available = console.size(memory["resident_bytes"]), console.size(memory["available_bytes"])
+    lines = [f"  memory: {resident} resident, {available} available{shared}"]
+    for name, model in memory["models"].items():
+        took, peak = console.size(model["measured_bytes"]), console.size(model["load_peak_bytes"])
+        lines.append(f"    {name} {model['version']}: {took} measured here, {peak} while it loads")
+    lines.extend(f"    {why}" for why in memory["refused"].values())
+    return lines
 
 
 def _prediction_text(found: dict[str, Any]) -> str:

@@ -29,9 +29,15 @@ _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 class AgentSection(msgspec.Struct, frozen=True, kw_only=True):
-    """`data_dir`: everything the agent keeps. One running agent per folder."""
+    """`data_dir`: everything the agent keeps. One running agent per folder. `memory_budget_bytes`: what all loaded
+    models may take together; 0: whatever the machine and its control group have free.
+    """
 
     data_dir: str = "edgekit-agent"
+    memory_budget_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        config.check(config.within("memory_budget_bytes", self.memory_budget_bytes, 0, 1 << 50))
 
 
 class HttpSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +170,7 @@ class AgentConfig:
     join: Join
     data_dir: Path
     unix_socket: Path | None
+    agent: AgentSection
     http: HttpSection
     health: HealthSection
     link: LinkSection
@@ -186,7 +193,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> AgentConfig:
     broker_address(join.broker.url)
     unix_socket = folder / file.http.unix_socket if file.http.unix_socket else None
     data_dir = folder / file.agent.data_dir
-    return AgentConfig(join, data_dir, unix_socket, file.http, file.health, file.link, file.update, file.mqtt)
+    return AgentConfig(
+        join, data_dir, unix_socket, file.agent, file.http, file.health, file.link, file.update, file.mqtt
+    )
 
 
 def broker_address(url: str) -> tuple[str, int, bool]:

@@ -30,6 +30,7 @@ from edge_agent.serve.routes import Routes, Surroundings
 from edge_agent.update.activation import Activation
 from edge_agent.update.course import Workshop
 from edge_agent.update.download import Source
+from edge_agent.update.memory import Ledger
 from edge_agent.update.partial import Partials
 from edge_agent.update.slots import Slots
 from edge_agent.update.soak import Served
@@ -83,7 +84,8 @@ class Agent:
         self._outbox = _open_outbox(config.data_dir / "outbox.db")
         self._link = self._new_link()
         self._reporter = Reporter(self._sources())
-        self._activation = Activation(self._slots, self._models, self._disk, config.update, self._served)
+        self._ledger = Ledger(config.agent.memory_budget_bytes, memory_available_bytes)
+        self._activation = Activation(self._slots, self._models, self._disk, config.update, self._served, self._ledger)
         verification = Verification(join, self._link, TrustStore(config.data_dir), config.update)
         self._updater = Updater(self._workshop(), verification, self._reporter.on_change)
         self._routes = self._new_routes()
@@ -105,6 +107,7 @@ class Agent:
         self._reporter.watch()
         self._link.watch(self._topics.device(self._config.join.device, "desired"), self._updater.offer)
         works = [lambda: self._updater.run(found), self._reporter.report_health, self._reporter.deliver]
+        works.append(self._activation.feed)
         if self._exchange is not None:
             works.append(self._exchange.run)
         for work in works:
@@ -173,8 +176,27 @@ class Agent:
             "models": control.slots_status(self._slots),
             "state_recovered": self._slots.recovered,
             "outbox": {"queued": outbox.queued, "merged": outbox.merged},
+            "memory": self._memory(),
             "mqtt": None if self._exchange is None else self._exchange.status(),
             **self._updater.status(),
+        }
+
+    def _memory(self) -> dict[str, Any]:
+        """What the agent and its models take, and what is left. `budget_bytes` is None when none is set."""
+        system = system_health(self._config.data_dir)
+        return {
+            "resident_bytes": system.rss_bytes,
+            "available_bytes": system.memory_available_bytes,
+            "budget_bytes": self._config.agent.memory_budget_bytes or None,
+            "models": {
+                model.manifest.name: {
+                    "version": model.manifest.version,
+                    "measured_bytes": self._ledger.taken.get(model.manifest.name, 0),
+                    "load_peak_bytes": model.manifest.measured.load_peak_bytes,
+                }
+                for model in self._models.all()
+            },
+            "refused": dict(self._activation.hungry),
         }
 
     def _metrics(self) -> bytes:
@@ -217,7 +239,6 @@ class Agent:
             disk=self._disk,
             section=self._config.update,
             on_state=self._reporter.on_state,
-            available_bytes=memory_available_bytes,
         )
 
     def _new_routes(self) -> Routes:
