@@ -16,23 +16,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from functools import cache
+from typing import TYPE_CHECKING
 
 from edge_agent.backoff import backoff_s
 from edge_agent.config import LinkSection, broker_address
 from edgekit.join import BrokerAccess
 from edgekit.messages import MAX_MESSAGE_BYTES
 
+if TYPE_CHECKING:
+    import paho.mqtt.client as mqtt
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
 _LOG = logging.getLogger("edgekit.agent.link")
 _CONNECT_TIMEOUT_S = 5.0
 _STEADY_S = 10.0  # a connection that ends sooner counts as a failed attempt, else two clients of one id would race
 
-_PROTOCOLS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
+_TAKEN = 0  # MQTT_ERR_SUCCESS
 _MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 4_096  # topic and packet head beside the largest message
 
 _MAX_UNSENT = 64  # answers that the network has not taken yet: a slow one shall not fill the memory
@@ -54,15 +55,6 @@ class Delivery:
 
 
 OnDelivery = Callable[[Delivery], None]
-
-
-class _Client(mqtt.Client):
-    """The library's client, which would take packets up to 256 MiB: more than a device has to spare."""
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if bufsize > _MAX_PACKET_BYTES:
-            raise ConnectionError("the broker sends a packet that is too large")
-        return super()._sock_recv(bufsize)
 
 
 @dataclass(frozen=True)
@@ -146,17 +138,16 @@ class Link:
             return False
         properties = None
         if correlation is not None and self._section.protocol == "5":
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.CorrelationData = correlation
+            properties = _correlated(correlation)
         given = self._client.publish(topic, payload, qos=qos, properties=properties)
         self._unsent.append(given)
-        return given.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return given.rc == _TAKEN
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand one message at QoS 1 to the connection. False when there is none: nothing is queued."""
         if self._client is None:
             return False
-        return self._client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._client.publish(topic, payload, qos=1, retain=retain).rc == _TAKEN
 
     async def fetch(self, topic: str, timeout_s: float) -> bytes | None:
         """The retained message of a topic; None when none came in time (on MQTT what does not exist is silence)."""
@@ -196,12 +187,15 @@ class Link:
         return time.monotonic() - began >= _STEADY_S
 
     def _new_client(self) -> mqtt.Client:
-        client = _Client(
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        older = self._section.protocol == "3.1.1"
+        client = _client_class()(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             # With MQTT 5 a session ends with its connection unless one asks for more.
-            clean_session=True if self._section.protocol == "3.1.1" else None,
-            protocol=_PROTOCOLS[self._section.protocol],
+            clean_session=True if older else None,
+            protocol=MQTTProtocolVersion.MQTTv311 if older else MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
@@ -268,6 +262,31 @@ class Link:
         on_message = self._routes.get(topic)
         if on_message is not None and client is self._client:
             on_message(payload)
+
+
+@cache
+def _client_class() -> type[mqtt.Client]:
+    """The library's client with a bound. Imported on the link's thread: predictions do not wait for it."""
+    import paho.mqtt.client
+
+    class Client(paho.mqtt.client.Client):
+        """It would take packets up to 256 MiB: more than a device has to spare."""
+
+        def _sock_recv(self, bufsize: int) -> bytes:
+            if bufsize > _MAX_PACKET_BYTES:
+                raise ConnectionError("the broker sends a packet that is too large")
+            return super()._sock_recv(bufsize)
+
+    return Client
+
+
+def _correlated(correlation: bytes) -> Properties:
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.CorrelationData = correlation
+    return properties
 
 
 def _delivery(message: mqtt.MQTTMessage) -> Delivery:

@@ -12,12 +12,11 @@ import secrets
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_agent import control
 from edge_agent.config import AgentConfig
 from edge_agent.control import sole_agent
-from edge_agent.exchange.exchange import Exchange, ways
 from edge_agent.link import Link, LinkEvents, Will
 from edge_agent.report.counters import Counters
 from edge_agent.report.metrics import metrics_text
@@ -42,6 +41,9 @@ from edgekit.errors import DeviceFault
 from edgekit.messages import Presence, Reported, ReportedModel
 from edgekit.times import rfc3339, utc_now
 from edgekit.topics import Topics
+
+if TYPE_CHECKING:
+    from edge_agent.exchange.exchange import Exchange
 
 _LOG = logging.getLogger("edgekit.agent")
 _FAREWELL_S = 1.0
@@ -248,8 +250,12 @@ class Agent:
     def _new_exchange(self) -> Exchange | None:
         """Predictions over MQTT, when the configuration asks for them."""
         device, section = self._config.join.device, self._config.mqtt
+        if not (section.requests or section.inference):
+            return None
+        from edge_agent.exchange.exchange import Exchange, ways
+
         asked = ways(section, self._topics.device(device, "predict"), self._topics.device(device, "prediction"))
-        return Exchange(self._link, self._routes, section, asked) if asked else None
+        return Exchange(self._link, self._routes, section, asked)
 
 
 def _open_outbox(path: Path) -> Outbox:
