@@ -100,6 +100,19 @@ def selftest(config_path: Path, as_json: bool) -> None:
         raise JudgedBad("a model does not answer as it should: roll it back", reason="golden_mismatch")
 
 
+@agent.command()
+@config_option
+@click.option("--memory-max", default="75%", show_default=True, help="Memory limit, such as 512M, 75% or infinity.")
+@console.json_option
+def unit(config_path: Path, memory_max: str, as_json: bool) -> None:
+    """Print a systemd unit for this installation and configuration."""
+    with extras.needs("agent"):
+        from edge_agent import config, systemd
+
+        text = systemd.unit_text(config.files(config_path), memory_max)
+    console.emit({"name": systemd.UNIT_NAME, "unit": text}, text.rstrip("\n"), as_json=as_json)
+
+
 def _call(config_path: Path, method: str, path: str, body: bytes | None = None) -> Any:
     with extras.needs("agent"):
         from edge_agent import config, control

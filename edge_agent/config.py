@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -180,13 +180,10 @@ class AgentConfig:
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> AgentConfig:
     """Read `agent.toml`, or `join.toml` itself. Raises ConfigError listing every fault of the file that has some."""
-    table = config.read_toml(path)
     folder = path.absolute().parent
-    if "schema" in table:
-        join_path = path
-        file = config.build({}, _File, environ=environ, origin=str(path))
-    else:
-        file = config.build(table, _File, environ=environ, origin=str(path))
+    table, file = _read(path, environ)
+    join_path = path
+    if table is None:
         join_path = folder / file.join
         table = config.read_toml(join_path)
     join = config.build(table, Join, environ=environ, origin=str(join_path))
@@ -196,6 +193,20 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> AgentConfig:
     return AgentConfig(
         join, data_dir, unix_socket, file.agent, file.http, file.health, file.link, file.update, file.mqtt
     )
+
+
+def files(path: Path) -> list[Path]:
+    """The files that a configuration is made of: `path`, and the join file when that is another. Raises ConfigError."""
+    table, file = _read(path, None)
+    return [path] if table is not None else [path, path.absolute().parent / file.join]
+
+
+def _read(path: Path, environ: Mapping[str, str] | None) -> tuple[dict[str, Any] | None, _File]:
+    """The join document's table when `path` is one, and the settings: defaults then."""
+    table = config.read_toml(path)
+    is_join = "schema" in table
+    file = config.build({} if is_join else table, _File, environ=environ, origin=str(path))
+    return (table if is_join else None), file
 
 
 def broker_address(url: str) -> tuple[str, int, bool]:

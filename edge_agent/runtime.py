@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 from collections.abc import Callable, Coroutine
@@ -26,6 +27,7 @@ from edge_agent.reporter import Reporter, Sources
 from edge_agent.serve.http import Address, HttpServer
 from edge_agent.serve.models import Models
 from edge_agent.serve.routes import Routes, Surroundings
+from edge_agent.systemd import Notifier, keep_alive
 from edge_agent.update.activation import Activation
 from edge_agent.update.course import Workshop
 from edge_agent.update.download import Source
@@ -58,15 +60,16 @@ def run(config: AgentConfig, announce: Announce) -> None:
 
     Raises Conflict when an agent runs on the data folder already or the port is taken, and DeviceFault.
     """
+    notifier = Notifier.take(os.environ)
     with sole_agent(config.data_dir):
-        asyncio.run(_run(config, announce))
+        asyncio.run(_run(config, announce, notifier))
 
 
-async def _run(config: AgentConfig, announce: Announce) -> None:
+async def _run(config: AgentConfig, announce: Announce, notifier: Notifier) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    agent = Agent(config)
+    agent = Agent(config, notifier)
     try:
         await agent.start(announce)
         await stopped.wait()
@@ -77,8 +80,9 @@ async def _run(config: AgentConfig, announce: Announce) -> None:
 class Agent:
     """The rooms of the device, joined. `start`, then `stop`, also when the start failed."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(self, config: AgentConfig, notifier: Notifier) -> None:
         self._config, join = config, config.join
+        self._notifier = notifier
         self._boot_id = secrets.token_hex(8)
         self._topics = Topics(join.tenant)
         self._disk, self._counters, self._models = DiskThread(), Counters(), Models()
@@ -105,11 +109,14 @@ class Agent:
         found = self._activation.boot()
         await self._server.start()
         self._announce(announce)
+        self._notifier.tell("READY=1", f"STATUS={self._in_a_line()}")
         self._link.start(LinkEvents(self._reporter.on_up, self._reporter.on_down))
         self._reporter.watch()
         self._link.watch(self._topics.device(self._config.join.device, "desired"), self._updater.offer)
         works = [lambda: self._updater.run(found), self._reporter.report_health, self._reporter.deliver]
         works.append(self._activation.feed)
+        if self._notifier.listened_to:
+            works.append(lambda: keep_alive(self._notifier, self._models.all, self._in_a_line))
         if self._exchange is not None:
             works.append(self._exchange.run)
         for work in works:
@@ -117,6 +124,7 @@ class Agent:
 
     async def stop(self) -> None:
         """Answer what was asked, keep what must be kept, say goodbye. Takes at most three seconds."""
+        self._notifier.tell("STOPPING=1")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -182,6 +190,11 @@ class Agent:
             "mqtt": None if self._exchange is None else self._exchange.status(),
             **self._updater.status(),
         }
+
+    def _in_a_line(self) -> str:
+        """For the service manager."""
+        serving = ", ".join(model.label for model in self._models.all()) or "no model yet"
+        return f"serves {serving}; link {'up' if self._link.connected else 'down'}"
 
     def _memory(self) -> dict[str, Any]:
         """What the agent and its models take, and what is left. `budget_bytes` is None when none is set."""
