@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent import control
+from edge_agent.account import Account
 from edge_agent.config import AgentConfig
 from edge_agent.control import sole_agent
 from edge_agent.link import Link, LinkEvents, Will
 from edge_agent.report.counters import Counters
-from edge_agent.report.metrics import metrics_text
 from edge_agent.report.outbox import Outbox
-from edge_agent.report.system import disk_free_bytes, hardware, memory_available_bytes, system_health
+from edge_agent.report.system import Gauges, memory_available_bytes
 from edge_agent.reporter import Reporter, Sources
 from edge_agent.serve.http import Address, HttpServer
 from edge_agent.serve.models import Models
@@ -38,10 +38,9 @@ from edge_agent.update.soak import Served
 from edge_agent.update.threads import DiskThread
 from edge_agent.update.updater import Updater
 from edge_agent.update.verification import TrustStore, Verification
-from edgekit import __version__, messages
+from edgekit import messages
 from edgekit.errors import DeviceFault
-from edgekit.messages import Presence, Reported, ReportedModel
-from edgekit.times import rfc3339, utc_now
+from edgekit.messages import Presence, Reported
 from edgekit.topics import Topics
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ _LOG = logging.getLogger("edgekit.agent")
 _FAREWELL_S = 1.0
 _DRAIN_S = 1.0
 _AFTER_FAULT_S = 5.0
+_GAUGES_S = 5.0
 
 Announce = Callable[[dict[str, Any]], None]
 
@@ -86,7 +86,7 @@ class Agent:
         self._boot_id = secrets.token_hex(8)
         self._topics = Topics(join.tenant)
         self._disk, self._counters, self._models = DiskThread(), Counters(), Models()
-        self._slots = Slots(config.data_dir)
+        self._slots, self._gauges = Slots(config.data_dir), Gauges(config.data_dir)
         self._outbox = _open_outbox(config.data_dir / "outbox.db")
         self._link = self._new_link()
         self._reporter = Reporter(self._sources())
@@ -98,6 +98,7 @@ class Agent:
         http = config.http
         self._server = HttpServer(self._routes, Address(http.host, http.port, config.unix_socket))
         self._exchange = self._new_exchange()
+        self._account = self._new_account()
         self._tasks: list[asyncio.Task[None]] = []
 
     # ---- from start to stop ---------------------------------------------------------------------------------
@@ -109,14 +110,14 @@ class Agent:
         found = self._activation.boot()
         await self._server.start()
         self._announce(announce)
-        self._notifier.tell("READY=1", f"STATUS={self._in_a_line()}")
+        self._notifier.tell("READY=1", f"STATUS={self._account.in_a_line()}")
         self._link.start(LinkEvents(self._reporter.on_up, self._reporter.on_down))
         self._reporter.watch()
         self._link.watch(self._topics.device(self._config.join.device, "desired"), self._updater.offer)
         works = [lambda: self._updater.run(found), self._reporter.report_health, self._reporter.deliver]
-        works.append(self._activation.feed)
+        works += [self._activation.feed, self._read_gauges]
         if self._notifier.listened_to:
-            works.append(lambda: keep_alive(self._notifier, self._models.all, self._in_a_line))
+            works.append(lambda: keep_alive(self._notifier, self._models.all, self._account.in_a_line))
         if self._exchange is not None:
             works.append(self._exchange.run)
         for work in works:
@@ -142,6 +143,12 @@ class Agent:
         self._disk.close()
         self._outbox.close()
 
+    async def _read_gauges(self) -> None:
+        """Keep the readings fresh, for ever, where nobody who predicts waits for the disk."""
+        while True:
+            await self._disk.run(self._gauges.read)
+            await asyncio.sleep(_GAUGES_S)
+
     def _announce(self, announce: Announce) -> None:
         device, http = self._config.join.device, self._config.http
         host = f"[{http.host}]" if ":" in http.host else http.host
@@ -152,79 +159,11 @@ class Agent:
             _LOG.error("the commands of this device will not find the agent: %s", error)
         announce({"http": address, "device": device})
 
-    # ---- what it says about itself --------------------------------------------------------------------------
-
-    def _account(self) -> Reported:
-        return Reported(
-            device=self._config.join.device,
-            boot_id=self._boot_id,
-            agent_version=__version__,
-            applied_seq=self._slots.state.applied_seq,
-            time=rfc3339(utc_now()),
-            models=[self._reported(name) for name in sorted({*self._slots.state.models, *self._updater.under_way()})],
-            hardware=hardware(),
-            disk_free_bytes=disk_free_bytes(self._config.data_dir),
-            memory_available_bytes=memory_available_bytes(),
-        )
-
-    def _reported(self, name: str) -> ReportedModel:
-        predictor = self._models.get(name)
-        state = self._updater.under_way().get(name) or ("serving" if predictor else "none")
-        if predictor is None:
-            return ReportedModel(name=name, state=state)
-        return ReportedModel(name=name, version=predictor.identity[1], sha256=predictor.identity[2], state=state)
-
-    def _status(self) -> dict[str, Any]:
-        outbox = self._outbox.state()
-        return {
-            "device": self._config.join.device,
-            "tenant": self._config.join.tenant,
-            "agent_version": __version__,
-            "boot_id": self._boot_id,
-            "link": {"connected": self._link.connected, "server_there": self._reporter.server_there},
-            "serving": {name: version for name, version, _ in (model.identity for model in self._models.all())},
-            "models": control.slots_status(self._slots),
-            "state_recovered": self._slots.recovered,
-            "outbox": {"queued": outbox.queued, "merged": outbox.merged},
-            "memory": self._memory(),
-            "mqtt": None if self._exchange is None else self._exchange.status(),
-            **self._updater.status(),
-        }
-
-    def _in_a_line(self) -> str:
-        """For the service manager."""
-        serving = ", ".join(model.label for model in self._models.all()) or "no model yet"
-        return f"serves {serving}; link {'up' if self._link.connected else 'down'}"
-
-    def _memory(self) -> dict[str, Any]:
-        """What the agent and its models take, and what is left. `budget_bytes` is None when none is set."""
-        system = system_health(self._config.data_dir)
-        return {
-            "resident_bytes": system.rss_bytes,
-            "available_bytes": system.memory_available_bytes,
-            "budget_bytes": self._config.agent.memory_budget_bytes or None,
-            "models": {
-                model.manifest.name: {
-                    "version": model.manifest.version,
-                    "measured_bytes": self._ledger.taken.get(model.manifest.name, 0),
-                    "load_peak_bytes": model.manifest.measured.load_peak_bytes,
-                }
-                for model in self._models.all()
-            },
-            "refused": dict(self._activation.hungry),
-        }
-
-    def _metrics(self) -> bytes:
-        exchange = None if self._exchange is None else self._exchange.status()
-        return metrics_text(
-            self._counters.totals(), system_health(self._config.data_dir), self._outbox.state(), exchange
-        )
+    # ---- how it is joined -----------------------------------------------------------------------------------
 
     def _served(self, sha256: str) -> Served:
         counts = [health.requests for health in self._counters.totals() if health.sha256 == sha256]
         return Served(sum(count.ok for count in counts), sum(count.server_error for count in counts))
-
-    # ---- how it is joined -----------------------------------------------------------------------------------
 
     def _new_link(self) -> Link:
         join = self._config.join
@@ -242,7 +181,7 @@ class Agent:
             disk=self._disk,
             data_dir=self._config.data_dir,
             section=self._config.health,
-            account=self._account,
+            account=self._reported,
         )
 
     def _workshop(self) -> Workshop:
@@ -254,6 +193,32 @@ class Agent:
             disk=self._disk,
             section=self._config.update,
             on_state=self._reporter.on_state,
+        )
+
+    # The account knows every part, so it is made last; the parts reach it by these.
+
+    def _reported(self) -> Reported:
+        return self._account.reported()
+
+    def _status(self) -> dict[str, Any]:
+        return self._account.status()
+
+    def _metrics(self) -> bytes:
+        return self._account.metrics()
+
+    def _new_account(self) -> Account:
+        return Account(
+            config=self._config,
+            boot_id=self._boot_id,
+            models=self._models,
+            counters=self._counters,
+            outbox=self._outbox,
+            gauges=self._gauges,
+            link=self._link,
+            reporter=self._reporter,
+            activation=self._activation,
+            updater=self._updater,
+            exchange=self._exchange,
         )
 
     def _new_routes(self) -> Routes:

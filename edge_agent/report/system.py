@@ -24,6 +24,18 @@ def system_health(folder: Path) -> SystemHealth:
     )
 
 
+class Gauges:
+    """Readings that may wait for a disk: `read` by whoever may wait, `latest` for those who may not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.latest = system_health(folder)
+
+    def read(self) -> None:
+        """Take them anew."""
+        self.latest = system_health(self._folder)
+
+
 def hardware() -> Hardware:
     """What the device is."""
     return Hardware(

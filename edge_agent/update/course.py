@@ -192,12 +192,12 @@ class Course:
         stored = slots.find(target.name, target.sha256)
         if stored is not None and await self._sound(stored):
             return Happened(Event.STORED)
-        return self._check_size()
+        return await self._check_size()
 
-    def _check_size(self) -> Happened:
+    async def _check_size(self) -> Happened:
         if self.target.bytes > MAX_BUNDLE_BYTES:
             return Happened(Event.REFUSED, "too_large", f"bundles over {MAX_BUNDLE_BYTES >> 20} MiB are not taken")
-        free = shutil.disk_usage(self._shop.slots.blobs.folder).free
+        free = (await self._shop.disk.run(shutil.disk_usage, self._shop.slots.blobs.folder)).free
         if free < 2 * self.target.bytes + _DISK_MARGIN_BYTES:
             return Happened(Event.BLOCKED, "disk_short", f"{free >> 20} MiB are free: free some space")
         return Happened(Event.ABSENT)
