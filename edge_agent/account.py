@@ -13,7 +13,8 @@ from edge_agent import control
 from edge_agent.config import AgentConfig
 from edge_agent.link import Link
 from edge_agent.report.counters import Counters
-from edge_agent.report.metrics import metrics_text
+from edge_agent.report.histogram import quantiles
+from edge_agent.report.metrics import SHARES, metrics_text
 from edge_agent.report.outbox import Outbox
 from edge_agent.report.system import Gauges, hardware
 from edge_agent.reporter import Reporter
@@ -21,7 +22,7 @@ from edge_agent.serve.models import Models
 from edge_agent.update.activation import Activation
 from edge_agent.update.updater import Updater
 from edgekit import __version__
-from edgekit.messages import Reported, ReportedModel
+from edgekit.messages import Latency, Reported, ReportedModel
 from edgekit.times import rfc3339, utc_now
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Account:
             "serving": {name: version for name, version, _ in (model.identity for model in self.models.all())},
             "models": control.slots_status(slots),
             "state_recovered": slots.recovered,
+            "latency": self._latency(),
             "outbox": {"queued": outbox.queued, "merged": outbox.merged},
             "memory": self._memory(),
             "mqtt": None if self.exchange is None else self.exchange.status(),
@@ -93,6 +95,21 @@ class Account:
         if predictor is None:
             return ReportedModel(name=name, state=state)
         return ReportedModel(name=name, version=predictor.identity[1], sha256=predictor.identity[2], state=state)
+
+    def _latency(self) -> dict[str, Any]:
+        """Of each model that serves, since the start: answered requests, and how long they took."""
+        counted = {(each.name, each.version, each.sha256): each.latency for each in self.counters.totals()}
+        found = {}
+        for model in self.models.all():
+            latency = counted.get(model.identity, Latency())
+            estimates = zip(SHARES, quantiles(latency.buckets, SHARES), strict=True)
+            found[model.manifest.name] = {
+                "version": model.manifest.version,
+                "requests": latency.n,
+                **{f"p{round(100 * share)}_us": round(estimate, 1) for share, estimate in estimates},
+                "max_us": latency.max_us,
+            }
+        return found
 
     def _memory(self) -> dict[str, Any]:
         """What the agent and its models take, and what is left. `budget_bytes` is None when none is set."""

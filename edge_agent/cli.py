@@ -141,6 +141,10 @@ def _status_text(found: dict[str, Any]) -> str:
     for name, update in found["updates"].items():
         reason = f" ({update['reason']})" if update["reason"] else ""
         lines.append(f"  {name} {update['version']}: {update['state']}{reason}")
+    for name, took in found["latency"].items():
+        if took["requests"]:
+            spelled = ", ".join(f"{which} {took[f'{which}_us']:g} us" for which in ("p50", "p90", "p99"))
+            lines.append(f"  {name} {took['version']}: {took['requests']} answered, {spelled}")
     lines.extend(_memory_lines(found["memory"]))
     if found["desired_refused"]:
         lines.append(f"  desired document not followed: {found['desired_refused']['message']}")
