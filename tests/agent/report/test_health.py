@@ -180,6 +180,14 @@ def test_the_machine_can_be_read(tmp_path: Path) -> None:
     assert system.uptime_s > 0
 
 
+def test_the_metrics_page_tells_what_became_of_messages_only_where_there_are_some() -> None:
+    fates = {"answered": 4, "refused": 3, "dropped": 2, "retained": 1, "unsent": 0, "waiting": 9}
+    page = metrics_text([], AROUND.system, AROUND.outbox, fates).decode()
+    assert 'edgekit_agent_mqtt_messages_total{fate="dropped"} 2' in page
+    assert "waiting" not in page
+    assert "mqtt" not in metrics_text([], AROUND.system, AROUND.outbox).decode()
+
+
 def test_the_metrics_page_counts_cumulatively_and_sums_up() -> None:
     counters = Counters()
     for elapsed_us in (10, 20, 500, 40_000_000):
