@@ -100,6 +100,19 @@ def selftest(config_path: Path, as_json: bool) -> None:
         raise JudgedBad("a model does not answer as it should: roll it back", reason="golden_mismatch")
 
 
+@agent.command()
+@config_option
+@click.option("--memory-max", default="75%", show_default=True, help="Memory limit, such as 512M, 75% or infinity.")
+@console.json_option
+def unit(config_path: Path, memory_max: str, as_json: bool) -> None:
+    """Print a systemd unit for this installation and configuration."""
+    with extras.needs("agent"):
+        from edge_agent import config, systemd
+
+        text = systemd.unit_text(config.files(config_path), memory_max)
+    console.emit({"name": systemd.UNIT_NAME, "unit": text}, text.rstrip("\n"), as_json=as_json)
+
+
 def _call(config_path: Path, method: str, path: str, body: bytes | None = None) -> Any:
     with extras.needs("agent"):
         from edge_agent import config, control
@@ -128,10 +141,27 @@ def _status_text(found: dict[str, Any]) -> str:
     for name, update in found["updates"].items():
         reason = f" ({update['reason']})" if update["reason"] else ""
         lines.append(f"  {name} {update['version']}: {update['state']}{reason}")
+    for name, took in found["latency"].items():
+        if took["requests"]:
+            spelled = ", ".join(f"{which} {took[f'{which}_us']:g} us" for which in ("p50", "p90", "p99"))
+            lines.append(f"  {name} {took['version']}: {took['requests']} answered, {spelled}")
+    lines.extend(_memory_lines(found["memory"]))
     if found["desired_refused"]:
         lines.append(f"  desired document not followed: {found['desired_refused']['message']}")
     lines.append(f"  {found['outbox']['queued']} reports wait to be delivered")
     return "\n".join(lines)
+
+
+def _memory_lines(memory: dict[str, Any]) -> list[str]:
+    budget = memory["budget_bytes"]
+    shared = f", budget of the models {console.size(budget)}" if budget else ""
+    resident, available = console.size(memory["resident_bytes"]), console.size(memory["available_bytes"])
+    lines = [f"  memory: {resident} resident, {available} available{shared}"]
+    for name, model in memory["models"].items():
+        took, peak = console.size(model["measured_bytes"]), console.size(model["load_peak_bytes"])
+        lines.append(f"    {name} {model['version']}: {took} measured here, {peak} while it loads")
+    lines.extend(f"    {why}" for why in memory["refused"].values())
+    return lines
 
 
 def _prediction_text(found: dict[str, Any]) -> str:

@@ -13,35 +13,48 @@ import random
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from functools import cache
+from typing import TYPE_CHECKING
 
 from edge_agent.backoff import backoff_s
 from edge_agent.config import LinkSection, broker_address
 from edgekit.join import BrokerAccess
 from edgekit.messages import MAX_MESSAGE_BYTES
 
+if TYPE_CHECKING:
+    import paho.mqtt.client as mqtt
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
 _LOG = logging.getLogger("edgekit.agent.link")
 _CONNECT_TIMEOUT_S = 5.0
 _STEADY_S = 10.0  # a connection that ends sooner counts as a failed attempt, else two clients of one id would race
 
+_TAKEN = 0  # MQTT_ERR_SUCCESS
 _MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 4_096  # topic and packet head beside the largest message
+
+_MAX_UNSENT = 64  # answers that the network has not taken yet: a slow one shall not fill the memory
 
 OnMessage = Callable[[bytes], None]
 
 
-class _Client(mqtt.Client):
-    """The library's client, which would take packets up to 256 MiB: more than a device has to spare."""
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as it came. `response_topic` and `correlation` are MQTT 5's; `too_large_bytes`: the length of a content
+    that was let go of.
+    """
 
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if bufsize > _MAX_PACKET_BYTES:
-            raise ConnectionError("the broker sends a packet that is too large")
-        return super()._sock_recv(bufsize)
+    payload: bytes
+    retained: bool
+    response_topic: str = ""
+    correlation: bytes | None = None
+    too_large_bytes: int = 0
+
+
+OnDelivery = Callable[[Delivery], None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,8 @@ class Link:
     def __init__(self, access: BrokerAccess, client_id: str, will: Will, section: LinkSection) -> None:
         self._access, self._client_id, self._will, self._section = access, client_id, will, section
         self._routes: dict[str, OnMessage] = {}
+        self._listeners: dict[str, tuple[OnDelivery, int]] = {}
+        self._unsent: deque[mqtt.MQTTMessageInfo] = deque()
         self._client: mqtt.Client | None = None
         self._stopping, self._lost = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep_connected, name="edgekit-link", daemon=True)
@@ -94,7 +109,7 @@ class Link:
 
     def watch(self, topic: str, on_message: OnMessage) -> None:
         """Subscribe to one topic, now and after every reconnection. A retained message comes each time."""
-        if topic in self._routes:
+        if topic in self._routes or topic in self._listeners:
             raise ValueError(f"{topic} is watched already")
         self._routes[topic] = on_message
         if self._client is not None:
@@ -105,11 +120,34 @@ class Link:
         if self._routes.pop(topic, None) is not None and self._client is not None:
             self._client.unsubscribe(topic)
 
+    def listen(self, topic: str, on_delivery: OnDelivery, *, qos: int) -> None:
+        """Like `watch`, with all that MQTT says about a message; but `on_delivery` is called on the link's own thread,
+        and must return at once: what floods the device shall not reach the loop message by message.
+        """
+        if topic in self._routes or topic in self._listeners:
+            raise ValueError(f"{topic} is watched already")
+        self._listeners[topic] = on_delivery, qos
+        if self._client is not None:
+            self._client.subscribe(topic, qos=qos)
+
+    def answer(self, topic: str, payload: bytes, *, qos: int, correlation: bytes | None) -> bool:
+        """Hand an answer to the connection. False when there is none, or when it has not taken those before."""
+        while self._unsent and _is_settled(self._unsent[0]):
+            self._unsent.popleft()
+        if self._client is None or len(self._unsent) >= _MAX_UNSENT:
+            return False
+        properties = None
+        if correlation is not None and self._section.protocol == "5":
+            properties = _correlated(correlation)
+        given = self._client.publish(topic, payload, qos=qos, properties=properties)
+        self._unsent.append(given)
+        return given.rc == _TAKEN
+
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Hand one message at QoS 1 to the connection. False when there is none: nothing is queued."""
         if self._client is None:
             return False
-        return self._client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._client.publish(topic, payload, qos=1, retain=retain).rc == _TAKEN
 
     async def fetch(self, topic: str, timeout_s: float) -> bytes | None:
         """The retained message of a topic; None when none came in time (on MQTT what does not exist is silence)."""
@@ -149,10 +187,15 @@ class Link:
         return time.monotonic() - began >= _STEADY_S
 
     def _new_client(self) -> mqtt.Client:
-        client = _Client(
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        older = self._section.protocol == "3.1.1"
+        client = _client_class()(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
-            clean_session=True,
+            # With MQTT 5 a session ends with its connection unless one asks for more.
+            clean_session=True if older else None,
+            protocol=MQTTProtocolVersion.MQTTv311 if older else MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
@@ -184,7 +227,10 @@ class Link:
         self._lost.set()
 
     def _on_message(self, client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:
-        if message.topic in self._routes:  # what nobody asked for does not even reach the loop
+        listener = self._listeners.get(message.topic)
+        if listener is not None:
+            listener[0](_delivery(message))
+        elif message.topic in self._routes:  # what nobody asked for does not even reach the loop
             self._hand_over(self._deliver, client, message.topic, message.payload)
 
     def _hand_over(self, call: Callable[..., None], *values: object) -> None:
@@ -200,8 +246,11 @@ class Link:
             client.disconnect()
             return
         self._client = client
+        self._unsent.clear()
         for topic in self._routes:
             client.subscribe(topic, qos=1)
+        for topic, (_, qos) in self._listeners.items():
+            client.subscribe(topic, qos=qos)
         self._events.up()
 
     def _went_down(self, client: mqtt.Client) -> None:
@@ -213,3 +262,45 @@ class Link:
         on_message = self._routes.get(topic)
         if on_message is not None and client is self._client:
             on_message(payload)
+
+
+@cache
+def _client_class() -> type[mqtt.Client]:
+    """The library's client with a bound. Imported on the link's thread: predictions do not wait for it."""
+    import paho.mqtt.client
+
+    class Client(paho.mqtt.client.Client):
+        """It would take packets up to 256 MiB: more than a device has to spare."""
+
+        def _sock_recv(self, bufsize: int) -> bytes:
+            if bufsize > _MAX_PACKET_BYTES:
+                raise ConnectionError("the broker sends a packet that is too large")
+            return super()._sock_recv(bufsize)
+
+    return Client
+
+
+def _correlated(correlation: bytes) -> Properties:
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.CorrelationData = correlation
+    return properties
+
+
+def _delivery(message: mqtt.MQTTMessage) -> Delivery:
+    sent = message.properties
+    return Delivery(
+        payload=bytes(message.payload),
+        retained=message.retain,
+        response_topic=getattr(sent, "ResponseTopic", ""),
+        correlation=getattr(sent, "CorrelationData", None),
+    )
+
+
+def _is_settled(given: mqtt.MQTTMessageInfo) -> bool:
+    try:
+        return given.is_published()
+    except (ValueError, RuntimeError):
+        return True  # it was never taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PREFIX = "edgekit/1"
-DEVICE_LEAVES = ("desired", "reported", "presence", "event", "health", "ack", "want")
+DEVICE_LEAVES = ("desired", "reported", "presence", "event", "health", "ack", "want", "predict", "prediction")
 DEVICE_TO_SERVER = ("reported", "presence", "event", "health", "want")
 
 

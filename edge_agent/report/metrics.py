@@ -6,17 +6,24 @@ Label values need no escaping: names and versions are ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from edge_agent.report.histogram import below
+from edge_agent.report.histogram import below, quantiles
 from edgekit.messages import ModelHealth, OutboxHealth, SystemHealth
 
+SHARES = (0.5, 0.9, 0.99)
+_FATES = ("answered", "refused", "dropped", "retained", "unsent")
 # Upper bounds 16 µs, 32 µs, … 16.8 s: octaves of the histogram, so that the counts are exact.
 _POWERS = range(4, 25)
 
 
-def metrics_text(models: Sequence[ModelHealth], system: SystemHealth, outbox: OutboxHealth) -> bytes:
-    """The page, from totals since the process began."""
+def metrics_text(
+    models: Sequence[ModelHealth],
+    system: SystemHealth,
+    outbox: OutboxHealth,
+    exchange: Mapping[str, int] | None = None,
+) -> bytes:
+    """The page, from totals since the process began. `exchange`: messages over MQTT by what became of them."""
     lines: list[str] = []
     lines += _family("predictions_total", "counter", "Predict requests by outcome.", _outcomes(models))
     lines += _family("rows_total", "counter", "Rows predicted.", _rows(models))
@@ -25,6 +32,12 @@ def metrics_text(models: Sequence[ModelHealth], system: SystemHealth, outbox: Ou
         "histogram",
         "Time from a request's arrival to its answer.",
         _durations(models),
+    )
+    lines += _family(
+        "inference_duration_quantile_seconds",
+        "gauge",
+        "Estimated quantiles of that time since the start.",
+        _quantiles(models),
     )
     gauges = [
         ("rss_bytes", "Resident memory of the agent.", system.rss_bytes),
@@ -38,6 +51,9 @@ def metrics_text(models: Sequence[ModelHealth], system: SystemHealth, outbox: Ou
     lines += _family(
         "outbox_merged_total", "counter", "Reports merged because the outbox was full.", [("", outbox.merged)]
     )
+    if exchange is not None:
+        fates = [(f'{{fate="{fate}"}}', exchange[fate]) for fate in _FATES]
+        lines += _family("mqtt_messages_total", "counter", "Messages that asked for a prediction over MQTT.", fates)
     return "\n".join([*lines, ""]).encode()
 
 
@@ -73,6 +89,12 @@ def _durations(models: Sequence[ModelHealth]) -> Iterator[Sample]:
         yield f'_bucket{{{labels},le="+Inf"}}', latency.n
         yield f"_sum{{{labels}}}", latency.sum_us / 1e6
         yield f"_count{{{labels}}}", latency.n
+
+
+def _quantiles(models: Sequence[ModelHealth]) -> Iterator[Sample]:
+    for model in models:
+        for share, found_us in zip(SHARES, quantiles(model.latency.buckets, SHARES), strict=True):
+            yield f'{{{_labels(model)},quantile="{share:g}"}}', round(found_us / 1e6, 9)
 
 
 def _labels(model: ModelHealth) -> str:

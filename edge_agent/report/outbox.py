@@ -72,6 +72,7 @@ class Outbox:
             except sqlite3.DatabaseError as error:
                 self._begin_anew(error)
             self._epoch = self._read_epoch()
+            self._state = _count(self._db)
 
     @property
     def epoch(self) -> str:
@@ -86,7 +87,7 @@ class Outbox:
 
     def append_all(self, kind: Kind, builds: Sequence[Build]) -> list[int]:
         """Queue several documents, all of them or none, with one wait for the disk."""
-        return self._write(lambda db: [self._append(db, kind, build) for build in builds])
+        return self._change(lambda db: [self._append(db, kind, build) for build in builds])
 
     def pending(self, limit: int, *, after: int = 0) -> list[Report]:
         """The oldest waiting reports with a seq above `after`, published or not, oldest first."""
@@ -107,14 +108,13 @@ class Outbox:
         numbers = [(seq,) for seq in seqs]
         if epoch != self._epoch:
             return 0
-        return self._write(lambda db: db.executemany("DELETE FROM report WHERE seq = ?", numbers).rowcount)
+        return self._change(lambda db: db.executemany("DELETE FROM report WHERE seq = ?", numbers).rowcount)
 
     def state(self) -> OutboxHealth:
-        """How many reports wait, and how many were merged away since the database was made."""
-        queued, merged = self._write(
-            lambda db: db.execute("SELECT (SELECT COUNT(*) FROM report), merged FROM outbox").fetchone()
-        )
-        return OutboxHealth(queued=queued, merged=merged)
+        """How many reports wait, and how many were merged away since the database was made. Counted with every write:
+        this waits for nobody, whatever the disk does, and may be asked on the event loop.
+        """
+        return self._state
 
     def close(self) -> None:
         """Close the file. The outbox is of no use afterwards."""
@@ -163,6 +163,11 @@ class Outbox:
         )
         db.execute("UPDATE outbox SET merged = merged + ?", (saved,))
         return saved
+
+    def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """`_write` of what changes how many reports there are."""
+        result, self._state = self._write(lambda db: (work(db), _count(db)))
+        return result
 
     def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` in a transaction; in a new database when this one turns out to be damaged."""
@@ -223,6 +228,11 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _epochs(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
+
+
+def _count(db: sqlite3.Connection) -> OutboxHealth:
+    queued, merged = db.execute("SELECT (SELECT COUNT(*) FROM report), merged FROM outbox").fetchone()
+    return OutboxHealth(queued=queued, merged=merged)
 
 
 def _create(db: sqlite3.Connection) -> None:

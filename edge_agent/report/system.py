@@ -6,6 +6,7 @@ import os
 import platform
 from pathlib import Path
 
+from edge_agent.report.groups import memory_room_bytes
 from edgekit.messages import Hardware, SystemHealth
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -23,6 +24,18 @@ def system_health(folder: Path) -> SystemHealth:
     )
 
 
+class Gauges:
+    """Readings that may wait for a disk: `read` by whoever may wait, `latest` for those who may not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.latest = system_health(folder)
+
+    def read(self) -> None:
+        """Take them anew."""
+        self.latest = system_health(self._folder)
+
+
 def hardware() -> Hardware:
     """What the device is."""
     return Hardware(
@@ -33,8 +46,17 @@ def hardware() -> Hardware:
 
 
 def memory_available_bytes() -> int:
-    """Memory that a new allocation may take without swapping, by the kernel's estimate."""
-    return _meminfo("MemAvailable")
+    """Memory that this process may still take without swapping: the kernel's estimate, or what the limit of its control
+    group leaves when that is less.
+    """
+    available, room = _meminfo("MemAvailable"), memory_room_bytes()
+    return available if room is None else min(available, room)
+
+
+def anonymous_bytes() -> int:
+    """Resident memory of this process that is not backed by files: what loading a model adds to."""
+    line = next(line for line in _proc("self/status").splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) << 10
 
 
 def disk_free_bytes(folder: Path) -> int:

@@ -8,28 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from edge_agent.config import UpdateSection
+from edge_agent.report.system import anonymous_bytes
 from edge_agent.serve.inference import Predictor, trim_heap
 from edge_agent.serve.models import Models
 from edge_agent.serve.selftest import run_golden
-from edge_agent.update.blobs import Blobs
+from edge_agent.update.blobs import MANIFEST_NAME
+from edge_agent.update.memory import REASON, Ledger
 from edge_agent.update.slots import Slots
 from edge_agent.update.soak import Served, judge
 from edge_agent.update.state import Outcome, Slot, Trial
 from edge_agent.update.table import Event, Happened
 from edge_agent.update.threads import DiskThread, run_niced
 from edgekit import golden
+from edgekit import manifest as manifests
 from edgekit.bundle import MAX_BUNDLE_BYTES
-from edgekit.errors import BundleError, DeviceFault
+from edgekit.errors import BundleError, DeviceFault, EdgekitError
 from edgekit.files import read_bounded
 from edgekit.packing import EXPANDED_NAMES
 
 _LOG = logging.getLogger("edgekit.agent.update")
 _SOAK_TICK_S = 1.0
+_HUNGRY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Activation:
     """Joins the slots on disk and the models in memory.
 
     `served`: counts since the start, by bundle digest. `damaged`: proven models that could not serve, and why, until
-    the update that heals them has told it.
+    the update that heals them has told it. `hungry`: proven models that found no memory, and why.
     """
 
     slots: Slots
@@ -53,8 +59,11 @@ class Activation:
     disk: DiskThread
     section: UpdateSection
     served: Callable[[str], Served]
+    ledger: Ledger
     soaked_s: dict[str, float] = field(default_factory=dict)
     damaged: dict[str, Happened] = field(default_factory=dict)
+    hungry: dict[str, str] = field(default_factory=dict)
+    _loading: threading.Lock = field(default_factory=threading.Lock)
 
     # ---- at start -------------------------------------------------------------------------------------------
 
@@ -87,7 +96,7 @@ class Activation:
                 Event.UNHEALTHY, "crash_loop", f"the process ended {trial.boots - 1} times without standing its soak"
             )
         try:
-            self.models.swap(name, load(self.slots.blobs, trial))
+            self.models.swap(name, self._load(name, trial))
         except (BundleError, DeviceFault) as error:
             return Happened(Event.UNHEALTHY, error.reason, error.message)
         return None
@@ -98,9 +107,12 @@ class Activation:
             if slot is None:
                 continue
             try:
-                self.models.swap(name, load(self.slots.blobs, slot))
+                self.models.swap(name, self._load(name, slot))
                 return
             except (BundleError, DeviceFault) as error:
+                if error.reason == REASON:
+                    self._note_hunger(name, error)
+                    return
                 self._note_damage(name, slot, error)
             try:
                 self.slots.fall_back(name)
@@ -111,13 +123,22 @@ class Activation:
         _LOG.error("%s %s cannot serve, the one before it does: %s", name, slot.version, error.message)
         self.damaged[name] = Happened(Event.BROKEN, error.reason, f"{slot.version} could not serve: {error.message}")
 
+    def _note_hunger(self, name: str, error: EdgekitError) -> None:
+        """Nothing is wrong with the model: it keeps its slot, and is loaded when there is room for it."""
+        _LOG.error("%s. It is tried again every %.0f s", error.message, _HUNGRY_S)
+        self.hungry[name] = error.message
+
     # ---- while running --------------------------------------------------------------------------------------
 
-    async def activate(self, name: str, trial: Trial, load_peak_bytes: int, available_bytes: int) -> Happened:
-        """Begin the trial: PASSED when it serves, REFUSED or BROKEN when it does not come up here."""
-        if available_bytes < load_peak_bytes:
-            detail = f"loading takes {load_peak_bytes >> 20} MiB and {available_bytes >> 20} MiB are free"
-            return Happened(Event.BROKEN, "memory_short", detail)
+    async def activate(self, name: str, trial: Trial, load_peak_bytes: int) -> Happened:
+        """Begin the trial: PASSED when it serves, REFUSED or BROKEN when it does not come up here.
+
+        `load_peak_bytes`: as the test measured it, 0 when there was none.
+        """
+        try:
+            self.ledger.check(name, load_peak_bytes)
+        except DeviceFault as error:
+            return Happened(Event.BROKEN, error.reason, error.message)
         await self.disk.run(self.slots.begin_trial, name, trial)
         try:
             await self._serve(name, trial)
@@ -152,13 +173,30 @@ class Activation:
         await self.disk.run(self.slots.forget_trial, name, end)
         while (current := self.slots.model(name).current) is not None and not self.serves(name, current.sha256):
             try:
-                await self._serve(name, current)
+                await self._serve_again(name, current)
             except (BundleError, DeviceFault) as error:
+                if error.reason == REASON:
+                    self._note_hunger(name, error)
+                    break
                 self._note_damage(name, current, error)
                 await self.disk.run(self.slots.fall_back, name)
         if current is None:
-            await _free([self.models.swap(name, None)])
+            await self._unload(name)
         await self.disk.run(self.slots.collect)
+
+    async def feed(self) -> None:
+        """Load the proven models that found no memory, as soon as there is some; for ever."""
+        while True:
+            for name in [*self.hungry]:
+                current = self.slots.model(name).current
+                if current is not None and self.models.get(name) is None:
+                    try:
+                        await self._serve(name, current)
+                    except (BundleError, DeviceFault) as error:
+                        self.hungry[name] = error.message
+                        continue
+                self.hungry.pop(name, None)
+            await asyncio.sleep(_HUNGRY_S)
 
     def serves(self, name: str, sha256: str) -> bool:
         """True when that bundle's model answers requests."""
@@ -171,14 +209,45 @@ class Activation:
             if model.trial is not None:
                 await self.disk.run(self.slots.pause_trial, name, self.soaked_s.get(name, 0.0))
 
+    async def _serve_again(self, name: str, current: Slot) -> None:
+        """Go back to what was proven: beside the trial when both fit, else after the trial is gone."""
+        try:
+            await self._serve(name, current)
+        except DeviceFault as error:
+            if error.reason != REASON or self.models.get(name) is None:
+                raise
+            await self._unload(name)
+            await self._serve(name, current)
+
     async def _serve(self, name: str, slot: Slot) -> None:
-        predictor = await run_niced(partial(load, self.slots.blobs, slot))
-        await _free([self.models.swap(name, predictor)])
+        loaded = await run_niced(partial(self._load, name, slot))
+        await _free([self.models.swap(name, loaded)])
+
+    async def _unload(self, name: str) -> None:
+        self.ledger.taken.pop(name, None)
+        await _free([self.models.swap(name, None)])
+
+    def _load(self, name: str, slot: Slot) -> Predictor:
+        """The model of a slot, if it fits. One at a time, so that what memory each takes can be told."""
+        with self._loading:
+            folder = self.slots.blobs.check(slot.sha256, slot.manifest_sha256)
+            self.ledger.check(name, _need_bytes(folder, slot))
+            trim_heap()
+            before = anonymous_bytes()
+            predictor = load(folder, slot)
+            trim_heap()
+            self.ledger.taken[name] = max(0, anonymous_bytes() - before)
+            return predictor
 
 
-def load(blobs: Blobs, slot: Slot) -> Predictor:
-    """The model of a slot, its digests checked and its golden rows answered. Raises BundleError, DeviceFault."""
-    folder = blobs.check(slot.sha256, slot.manifest_sha256)
+def _need_bytes(folder: Path, slot: Slot) -> int:
+    """What loading takes: with the manifest's margin for a newcomer, without for one that has served here before."""
+    manifest = manifests.decode(read_bounded(folder / MANIFEST_NAME, manifests.MAX_MANIFEST_BYTES))
+    return manifest.requires.free_memory_bytes if isinstance(slot, Trial) else manifest.measured.load_peak_bytes
+
+
+def load(folder: Path, slot: Slot) -> Predictor:
+    """The model in a checked folder, its golden rows answered. Raises BundleError, DeviceFault."""
     predictor = Predictor.open(folder, sha256=slot.sha256)
     try:
         rows = golden.decode_golden(read_bounded(folder / EXPANDED_NAMES["golden"], MAX_BUNDLE_BYTES))

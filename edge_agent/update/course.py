@@ -42,8 +42,8 @@ OnState = Callable[[Target, UpdateState, Happened | None], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every update works with. `on_state` makes a report of a state durable; `available_bytes`: free memory.
-    `one_test`: bundles are tested one at a time, for each test counts on the free memory that it finds.
+    """What every update works with. `on_state` makes a report of a state durable. `one_test`: bundles are tested one at
+    a time, for each test counts on the free memory that it finds.
     """
 
     slots: Slots
@@ -53,7 +53,6 @@ class Workshop:
     disk: DiskThread
     section: UpdateSection
     on_state: OnState
-    available_bytes: Callable[[], int]
     one_test: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -193,12 +192,12 @@ class Course:
         stored = slots.find(target.name, target.sha256)
         if stored is not None and await self._sound(stored):
             return Happened(Event.STORED)
-        return self._check_size()
+        return await self._check_size()
 
-    def _check_size(self) -> Happened:
+    async def _check_size(self) -> Happened:
         if self.target.bytes > MAX_BUNDLE_BYTES:
             return Happened(Event.REFUSED, "too_large", f"bundles over {MAX_BUNDLE_BYTES >> 20} MiB are not taken")
-        free = shutil.disk_usage(self._shop.slots.blobs.folder).free
+        free = (await self._shop.disk.run(shutil.disk_usage, self._shop.slots.blobs.folder)).free
         if free < 2 * self.target.bytes + _DISK_MARGIN_BYTES:
             return Happened(Event.BLOCKED, "disk_short", f"{free >> 20} MiB are free: free some space")
         return Happened(Event.ABSENT)
@@ -252,6 +251,7 @@ class Course:
             sha256=target.sha256,
             expanded_sha256=target.expanded_sha256,
             memory_bytes=section.preflight_memory_mib << 20,
+            budget_bytes=self._shop.activation.ledger.left_bytes(target.name),
         )
         try:
             async with asyncio.timeout(section.preflight_timeout_s), running(_MODULE) as child:
@@ -281,7 +281,7 @@ class Course:
             activated=rfc3339(utc_now()),
         )
         peak_bytes = int(tested.load_peak_bytes * _MEMORY_MARGIN) if tested else 0
-        happened = await self._shop.activation.activate(target.name, trial, peak_bytes, self._shop.available_bytes())
+        happened = await self._shop.activation.activate(target.name, trial, peak_bytes)
         await self._shop.disk.run(self._shop.partials.discard, target.sha256)
         return happened
 

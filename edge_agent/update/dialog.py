@@ -67,7 +67,9 @@ class Refusal(_Line, frozen=True, kw_only=True):
 
 
 class PreflightRequest(_Line, frozen=True, kw_only=True):
-    """Test the bundle at `bundle` and leave its expanded files in `folder`."""
+    """Test the bundle at `bundle` and leave its expanded files in `folder`. `memory_bytes`: what the child may take;
+    `budget_bytes`: what is left for the model where it shall serve (None: no budget is set).
+    """
 
     bundle: str
     folder: str
@@ -76,6 +78,7 @@ class PreflightRequest(_Line, frozen=True, kw_only=True):
     sha256: str
     expanded_sha256: str
     memory_bytes: int
+    budget_bytes: int | None = None
 
 
 class PreflightReport(_Line, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from edge_agent.serve.selftest import run_golden
 from edge_agent.update import dialog
 from edge_agent.update.dialog import PreflightReport, PreflightRequest
 from edge_agent.update.leash import die_with_parent
+from edge_agent.update.memory import REASON, shortage
 from edgekit import bundle as bundles
 from edgekit import golden, packing
 from edgekit.bundle import Bundle
@@ -47,7 +48,7 @@ def report(request: PreflightRequest) -> PreflightReport:
     try:
         return _test(request)
     except MemoryError:
-        return PreflightReport(reason="memory_short", detail="the model needs more memory than a test may take")
+        return PreflightReport(reason=REASON, detail="the model needs more memory than a test may take")
     except BundleError as error:
         return PreflightReport(reason=error.reason, detail=error.message, refused=True)
     except EdgekitError as error:
@@ -60,7 +61,7 @@ def report(request: PreflightRequest) -> PreflightReport:
 def _test(request: PreflightRequest) -> PreflightReport:
     bundle = bundles.load(Path(request.bundle))
     _check_identity(bundle, request)
-    _check_device(bundle)
+    _check_device(bundle, request.budget_bytes)
     folder = Path(request.folder)
     _expand(bundle, folder)
     before = _peak_bytes()
@@ -89,13 +90,14 @@ def _check_identity(bundle: Bundle, request: PreflightRequest) -> None:
         )
 
 
-def _check_device(bundle: Bundle) -> None:
-    requires = bundle.manifest.requires
+def _check_device(bundle: Bundle, budget_bytes: int | None) -> None:
+    requires, measured = bundle.manifest.requires, bundle.manifest.measured
     if platform.machine() not in requires.arch:
         raise BundleError(f"it runs on {', '.join(requires.arch)} only", reason="hardware_mismatch")
-    needed, available = int(bundle.manifest.measured.load_peak_bytes * MEMORY_MARGIN), memory_available_bytes()
-    if available < needed:
-        raise DeviceFault(f"loading takes {needed >> 20} MiB and {available >> 20} MiB are free", reason="memory_short")
+    needed = max(requires.free_memory_bytes, int(measured.load_peak_bytes * MEMORY_MARGIN))
+    why = shortage(needed, memory_available_bytes(), budget_bytes)
+    if why is not None:
+        raise DeviceFault(why, reason=REASON)
 
 
 def _expand(bundle: Bundle, folder: Path) -> None:

@@ -35,11 +35,20 @@ class DiskThread:
 
 async def run_niced(call: Callable[[], Result]) -> Result:
     """The result of `call`, run on a new thread of lower priority (a thread cannot raise its priority again)."""
+
+    def niced() -> Result:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADER_NICENESS)
+        return call()
+
+    return await run_apart(niced)
+
+
+async def run_apart(call: Callable[[], Result]) -> Result:
+    """The result of `call`, run on a new thread. Nobody waits for it at the end of the process."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 
     def work() -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADER_NICENESS)
         try:
             result = call()
         except Exception as error:  # noqa: BLE001 - carried over to the caller, who judges it
@@ -47,7 +56,7 @@ async def run_niced(call: Callable[[], Result]) -> Result:
         else:
             _settle(loop, future, result=result)
 
-    threading.Thread(target=work, name="edgekit-loader", daemon=True).start()
+    threading.Thread(target=work, name="edgekit-apart", daemon=True).start()
     return await future
 
 

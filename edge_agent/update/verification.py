@@ -20,6 +20,7 @@ from edge_agent.update import dialog
 from edge_agent.update.child import Child, ChildFailed, running
 from edge_agent.update.dialog import Metadata, Refusal, TrustRequest, Verdict, WantMetadata
 from edge_agent.update.state import State
+from edge_agent.update.threads import run_apart
 from edgekit.files import read_bounded, write_atomic
 from edgekit.join import Join
 from edgekit.times import rfc3339, utc_now
@@ -70,7 +71,7 @@ class Verification:
         """The child's verdict; a Refusal that waits when the child broke down or took too long."""
         request = TrustRequest(
             root=self.join.trust.root,
-            files=self.store.read(),
+            files=await run_apart(self.store.read),
             envelope=envelope,
             tenant=self.join.tenant,
             device=self.join.device,

@@ -37,6 +37,21 @@ max_inflight_count = 100
 {username} = "{password}"
 """
 
+_TOML_5 = """
+[v5.1]
+name = "tests-5"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+
+[v5.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 262144
+max_inflight_count = 100
+
+[v5.1.connections.auth]
+{username} = "{password}"
+"""
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on."""
@@ -47,12 +62,20 @@ def free_port() -> int:
 
 
 class Broker:
-    """`folder` takes its configuration file. Use as a context manager, or start and stop it by hand."""
+    """`folder` takes its configuration file. Use as a context manager, or start and stop it by hand.
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    With `newer` it speaks MQTT 5 on a port of its own, `newer_port`. A message with properties ends its listener of
+    3.1.1 when somebody there has subscribed to the topic (seen with 0.4.0), so let nobody.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None, *, newer: bool = False) -> None:
         self.port = port or free_port()
+        self.newer_port = free_port() if newer else 0
         config = folder / f"broker-{self.port}.toml"
-        config.write_text(_TOML.format(port=self.port, username=USERNAME, password=PASSWORD))
+        text = _TOML.format(port=self.port, username=USERNAME, password=PASSWORD)
+        if newer:
+            text += _TOML_5.format(port=self.newer_port, username=USERNAME, password=PASSWORD)
+        config.write_text(text)
         self._broker = iotcore.Broker(config_path=str(config))
 
     @property

@@ -83,7 +83,7 @@ def test_a_single_row_is_counted_alike_either_way() -> None:
     one, other = Counters(), Counters()
     for elapsed_us in (5, 30, 30, 31, 70_000):
         one.count(("pump", "1.0.0", "a" * 64), "ok", rows=1, elapsed_us=elapsed_us)
-        other.count_single(("pump", "1.0.0", "a" * 64), elapsed_us)
+        other.lane(("pump", "1.0.0", "a" * 64))(elapsed_us)
     assert one.take() == other.take()
     assert one.totals() == other.totals()
 
@@ -91,23 +91,46 @@ def test_a_single_row_is_counted_alike_either_way() -> None:
 def test_counting_from_threads_loses_nothing() -> None:
     counters = Counters()
     taken: list[ModelHealth] = []
+    identity = ("pump", "1.0.0", "a" * 64)
 
     def count() -> None:
         for number in range(2000):
-            if number % 2:
-                counters.count(("pump", "1.0.0", "a" * 64), "ok", rows=1, elapsed_us=number)
-            else:
-                counters.count_single(("pump", "1.0.0", "a" * 64), number)
+            counters.count(identity, "ok", rows=1, elapsed_us=number)
 
-    threads = [threading.Thread(target=count) for _ in range(4)]
+    def count_singles() -> None:
+        note = counters.lane(identity)
+        for number in range(20_000):
+            note(number)
+
+    threads = [threading.Thread(target=work) for work in (count, count, count_singles)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         taken.extend(counters.take())
     taken.extend(counters.take())
     (total,) = add_up(taken)
-    assert (total.requests.ok, total.latency.n, sum(count for _, count in total.latency.buckets)) == (8000, 8000, 8000)
+    assert (total.requests.ok, total.requests.rows, total.latency.n) == (24_000, 24_000, 24_000)
+    assert sum(count for _, count in total.latency.buckets) == 24_000
+    assert (total.latency.sum_us, total.latency.max_us) == (2 * sum(range(2000)) + sum(range(20_000)), 19_999)
     assert counters.totals() == [total]
+
+
+def test_a_maximum_is_told_in_the_interval_in_which_it_was_seen() -> None:
+    counters = Counters()
+    note = counters.lane(("pump", "1.0.0", "a" * 64))
+    for latencies in ((10, 900, 20), (30, 40), (50, 1 << 40)):
+        for elapsed_us in latencies:
+            note(elapsed_us)
+        (taken,) = counters.take()
+        assert (taken.latency.max_us, taken.latency.sum_us) == (max(latencies), sum(latencies))
+    assert counters.totals()[0].latency.max_us == 1 << 40
+
+
+def test_a_model_that_is_loaded_again_is_counted_on() -> None:
+    counters = Counters()
+    for _ in range(2):
+        counters.lane(("pump", "1.0.0", "a" * 64))(5)
+    assert [total.requests.ok for total in counters.totals()] == [2]
 
 
 @settings(deadline=None, max_examples=60)
@@ -157,6 +180,14 @@ def test_the_machine_can_be_read(tmp_path: Path) -> None:
     assert system.uptime_s > 0
 
 
+def test_the_metrics_page_tells_what_became_of_messages_only_where_there_are_some() -> None:
+    fates = {"answered": 4, "refused": 3, "dropped": 2, "retained": 1, "unsent": 0, "waiting": 9}
+    page = metrics_text([], AROUND.system, AROUND.outbox, fates).decode()
+    assert 'edgekit_agent_mqtt_messages_total{fate="dropped"} 2' in page
+    assert "waiting" not in page
+    assert "mqtt" not in metrics_text([], AROUND.system, AROUND.outbox).decode()
+
+
 def test_the_metrics_page_counts_cumulatively_and_sums_up() -> None:
     counters = Counters()
     for elapsed_us in (10, 20, 500, 40_000_000):
@@ -172,5 +203,7 @@ def test_the_metrics_page_counts_cumulatively_and_sums_up() -> None:
     assert samples[f'{duration}_bucket{{{labels},le="0.000512"}}'] == "3"
     assert samples[f'{duration}_bucket{{{labels},le="+Inf"}}'] == samples[f"{duration}_count{{{labels}}}"] == "4"
     assert float(samples[f"{duration}_sum{{{labels}}}"]) == pytest.approx(40.00053)
+    median = samples[f'edgekit_agent_inference_duration_quantile_seconds{{{labels},quantile="0.5"}}']
+    assert 20e-6 <= float(median) <= 23e-6
     buckets = [int(count) for name, count in samples.items() if name.startswith(f"{duration}_bucket")]
     assert buckets == sorted(buckets)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.report.histogram import below, bounds, bucket
+from edge_agent.report.histogram import TABLE, TABLED_US, below, bounds, bucket, quantiles
 
 VALUES = st.one_of(st.integers(0, 100), st.integers(0, 10_000_000), st.integers(0, (1 << 63) - 1))
 
@@ -53,3 +55,25 @@ def test_an_index_that_no_value_has_is_refused(index: int) -> None:
 @given(st.lists(st.integers(0, 1 << 26), max_size=50), st.integers(4, 25))
 def test_octave_counts_are_exact(values: list[int], power: int) -> None:
     assert below([(bucket(value), 1) for value in values], power) == sum(value < 1 << power for value in values)
+
+
+def test_the_table_says_what_the_formula_says() -> None:
+    assert list(TABLE) == [bucket(value) for value in range(TABLED_US)]
+
+
+@given(st.lists(st.integers(0, 1 << 26), min_size=1, max_size=80), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
+def test_a_quantile_lies_in_the_bucket_of_the_true_one(values: list[int], share: float) -> None:
+    counts: dict[int, int] = {}
+    for value in values:
+        counts[bucket(value)] = counts.get(bucket(value), 0) + 1
+    (found,) = quantiles(sorted(counts.items()), [share])
+    true = sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+    low, high = bounds(bucket(true))
+    assert low <= found <= high
+
+
+def test_quantiles_of_nothing_are_zero_and_they_rise() -> None:
+    assert quantiles([], [0.5, 0.99]) == [0.0, 0.0]
+    found = quantiles([(10, 90), (100, 10)], [0.5, 0.9, 0.99])
+    assert found == sorted(found)
+    assert found[0] < 11 < bounds(100)[0] < found[2]

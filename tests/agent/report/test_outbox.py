@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -283,3 +284,27 @@ def test_a_killed_writer_loses_nothing_and_no_number_comes_twice(tmp_path: Path)
     # An acknowledgement may have been committed just before the kill, and not told any more.
     assert {seq for seq in told - forgotten - waiting.keys() if seq % 7} == set()
     assert all(content == plain(outbox.epoch, seq) for seq, content in waiting.items())
+
+
+def test_how_many_wait_is_told_while_a_write_waits_for_the_disk(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    outbox.append("event", lambda epoch, seq: b"1")
+    with closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writing = threading.Thread(target=outbox.append, args=("event", lambda epoch, seq: b"2"))
+        writing.start()
+        told = outbox.state()
+        assert writing.is_alive(), "the control: it waits"
+        other.execute("COMMIT")
+    writing.join()
+    assert (told.queued, outbox.state().queued) == (1, 2)
+    outbox.close()
+
+
+def test_a_new_outbox_object_knows_what_waits(tmp_path: Path) -> None:
+    first = Outbox(tmp_path / "outbox.db")
+    first.append("event", lambda epoch, seq: b"1")
+    first.close()
+    second = Outbox(tmp_path / "outbox.db")
+    assert second.state().queued == 1
+    second.close()

@@ -360,6 +360,10 @@ def test_the_device_s_own_commands(agent: AgentProcess, station: Station) -> Non
     assert agent.command("predict", json.dumps([ROW, ROW])).stdout == "2\n2\n"
     assert agent.command("predict", "not json").returncode == 2
     assert agent.command("predict", json.dumps({"flow": "x"})).returncode == 2
+    latency = agent.status()["latency"]["pump"]
+    assert latency["requests"] == 2
+    assert 0 < latency["p50_us"] <= latency["p99_us"]
+    assert "2 answered, p50" in agent.command("status").stdout
     assert "succeeded" in agent.command("history").stdout
     passed = [step["state"] for step in Api(agent.url).get("/models/pump/history")["history"]]
     assert (passed[0], passed[-1], "soaking" in passed) == ("succeeded", "queued", True)

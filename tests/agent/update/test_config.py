@@ -81,3 +81,29 @@ def test_the_credential_is_not_shown(folder: Path) -> None:
     config = load(folder / "join.toml", {"EDGEKIT_BROKER_PASSWORD": "s3cret"})
     assert config.join.broker.password == "s3cret"
     assert "s3cret" not in repr(config)
+
+
+def test_topics_in_and_out_are_read_with_their_defaults(folder: Path) -> None:
+    path = folder / "agent.toml"
+    path.write_text('[mqtt]\nrequests = true\n[[mqtt.inference]]\ninput = "a/in"\noutput = "a/out"\nmodel = "pump"\n')
+    config = load(path, {})
+    (way,) = config.mqtt.inference
+    assert (config.mqtt.requests, way.input, way.output, way.model, way.qos) == (True, "a/in", "a/out", "pump", 0)
+
+
+@pytest.mark.parametrize(
+    ("ways", "says"),
+    [
+        ('input = "a/+"\noutput = "b"', "without"),
+        ('input = "a"\noutput = "edgekit/1/default/d/x/health"', "belongs"),
+        ('input = "a"\noutput = "a"', "answer itself"),
+        ('input = "a"\noutput = "b"\nqos = 2', "qos"),
+        ('input = "a"\noutput = "b"\ntopic = "c"', "topic"),
+        ('input = "a"\noutput = "b"\n[[mqtt.inference]]\ninput = "a"\noutput = "c"', "twice"),
+    ],
+)
+def test_topics_that_cannot_work_are_named(folder: Path, ways: str, says: str) -> None:
+    path = folder / "agent.toml"
+    path.write_text(f"[[mqtt.inference]]\n{ways}\n")
+    with pytest.raises(ConfigError, match=says):
+        load(path, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
@@ -237,3 +238,15 @@ def test_a_delivery_that_is_canceled_as_it_wakes_ends(device: Device, turns: int
         assert done
 
     run(cancel_as_it_wakes)
+
+
+def test_status_and_metrics_answer_while_the_outbox_waits_for_its_disk(agent: AgentProcess, station: Station) -> None:
+    agent.start()
+    wait_for(lambda: station.received.health, 10, "a first report")
+    with closing(sqlite3.connect(agent.data_dir / "outbox.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(5):
+            assert agent.status()["device"] == "pump-1"
+            with urllib.request.urlopen(f"{agent.url}/metrics", timeout=10) as page:
+                assert b"edgekit_agent_outbox_queued" in page.read()
+        other.execute("COMMIT")
