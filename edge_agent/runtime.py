@@ -85,7 +85,8 @@ class Agent:
         self._activation = Activation(self._slots, self._models, self._disk, config.update, self._served)
         verification = Verification(join, self._link, TrustStore(config.data_dir), config.update)
         self._updater = Updater(self._workshop(), verification, self._reporter.on_change)
-        self._server = self._new_server()
+        self._routes = self._new_routes()
+        self._server = HttpServer(self._routes, Address(config.http.host, config.http.port, config.unix_socket))
         self._tasks: list[asyncio.Task[None]] = []
 
     # ---- from start to stop ---------------------------------------------------------------------------------
@@ -119,6 +120,7 @@ class Agent:
                 await ending()
             except Exception as error:  # noqa: BLE001 - a disk that is full must not keep the rest from ending well
                 _LOG.error("an end that is not clean: %s", error)
+        self._routes.close()
         self._disk.close()
         self._outbox.close()
 
@@ -209,11 +211,9 @@ class Agent:
             available_bytes=memory_available_bytes,
         )
 
-    def _new_server(self) -> HttpServer:
+    def _new_routes(self) -> Routes:
         extra = control.admin_routes(self._models, self._slots)
-        routes = Routes(self._models, Surroundings(self._counters, self._status, self._metrics, extra))
-        http = self._config.http
-        return HttpServer(routes, Address(http.host, http.port, self._config.unix_socket))
+        return Routes(self._models, Surroundings(self._counters, self._status, self._metrics, extra))
 
 
 def _open_outbox(path: Path) -> Outbox:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edge_agent.serve.explain.describing import PARAMETERS, explanation_schema
 from edgekit import __version__
 from edgekit.manifest import ClassValue, Dtype, Feature, Manifest, Output
 
@@ -22,7 +23,7 @@ _REFUSALS: dict[str, str] = {
     "413": "The body is too large",
     "415": "The body is not declared as application/json",
     "422": "A feature is missing, unknown or of the wrong type",
-    "503": "No model is installed yet",
+    "503": "No model is installed yet, or several explanations are in line already",
 }
 _READS = {
     "/health": "The process lives; which models it serves",
@@ -94,6 +95,8 @@ def answer_schema(manifest: Manifest) -> dict[str, Any]:
     name = {"model": {"type": "string"}}
     plural = {"prediction": "predictions", "probabilities": "probabilities", "score": "scores"}
     many = {plural[word]: {"type": "array", "items": schema} for word, schema in one.items()}
+    explanation = explanation_schema(manifest)
+    one["explanation"], many["explanations"] = explanation, {"type": "array", "items": explanation}
     return {"oneOf": [_answer(one | name, "prediction"), _answer(many | name, "predictions")]}
 
 
@@ -122,7 +125,8 @@ def _list_of(schema: dict[str, Any], count: int) -> dict[str, Any]:
 def _predict(manifest: Manifest) -> dict[str, Any]:
     row = {"$ref": f"#/components/schemas/{manifest.name}"}
     body = {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]}
-    return _post(f"Predict one row or several with {manifest.name}", body, answer_schema(manifest))
+    described = _post(f"Predict one row or several with {manifest.name}", body, answer_schema(manifest))
+    return described | {"parameters": list(PARAMETERS)}
 
 
 def _infer(name: str) -> dict[str, Any]:
