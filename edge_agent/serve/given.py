@@ -73,7 +73,7 @@ def _plain(value: object) -> object:
         return {_plain(name): _plain(cell) for name, cell in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_plain(cell) for cell in value]
-    if type(value).__module__.startswith("pandas."):
+    if type(value).__module__.partition(".")[0] == "pandas":
         return _plain_of_pandas(value)
     return value
 
