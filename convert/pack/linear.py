@@ -12,6 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -23,24 +24,25 @@ from edgekit.golden import Linear, LinearTerm
 
 Reals = NDArray[np.float64]
 
+_MOST_FEATURES = 1024
 # Beyond this the terms would weigh more than the model, whose numbers take four bytes.
 _MOST_NUMBERS = 4096
 _MOST_VALUES = 1024
 _CHECKED_ROWS = 5000
 _AGREEMENT = 1e-6
 _SHARES_AGREE = 1e-9
-_DIGITS = 9
+_DIGITS, _BASE_DIGITS = 9, 12
 
 
 def take_apart(source: Source, everything: Trial, columns: tuple[Column, ...]) -> Linear | None:
     """The terms of a linear model, measured on all rows; None of any other model, and of one too large for it."""
-    frame = everything.frame
-    if not hasattr(last_step(source.estimator), "coef_") or source.text or source.targets or source.role is None:
-        return None
-    if len(columns) > _MOST_NUMBERS or any(column.kind == "string" and column.categories is None for column in columns):
+    free_text = any(column.kind == "string" and column.categories is None for column in columns)
+    if source.text or source.targets or source.role is None or len(columns) > _MOST_FEATURES or free_text:
         return None
     try:
-        return _measured(source, everything, [_Feature.of(frame, column) for column in columns])
+        if not hasattr(last_step(source.estimator), "coef_"):
+            return None
+        return _measured(source, everything, [_Feature.of(everything.frame, column) for column in columns])
     except Exception:  # noqa: BLE001 - an estimator may raise anything for rows that it never saw: then it has no terms
         return None
 
@@ -84,10 +86,10 @@ def _measured(source: Source, everything: Trial, features: list[_Feature]) -> Li
         return None
     answers = _outputs(source, _questions(frame, features))
     steps = np.split(answers[1:] - answers[0], np.cumsum([len(feature.asked) for feature in features])[:-1])
-    terms = [_term(frame[feature.column.name], feature, step) for feature, step in zip(features, steps, strict=True)]
+    found = [_term(frame[feature.column.name], feature, step) for feature, step in zip(features, steps, strict=True)]
+    base = answers[0] + sum(mean for _, mean in found)
+    linear = Linear(scale=_scale(source), base=_short(base, _BASE_DIGITS), terms=[term for term, _ in found])
     picked = np.linspace(0, len(frame) - 1, min(len(frame), _CHECKED_ROWS)).astype(np.intp)
-    base = _outputs(source, frame).mean(axis=0)
-    linear = Linear(scale=_scale(source), base=base.tolist(), terms=terms)
     return linear if _repeats(linear, source, everything.take(picked)) else None
 
 
@@ -105,32 +107,47 @@ def _questions(frame: pd.DataFrame, features: list[_Feature]) -> pd.DataFrame:
     return pd.DataFrame({name: frame[name].iloc[picked].reset_index(drop=True) for name, picked in places.items()})
 
 
-def _term(values: pd.Series, feature: _Feature, step: Reals) -> LinearTerm:
-    """`step`: the change of the outputs for each asked cell [cells, outputs]."""
+def _term(values: pd.Series, feature: _Feature, step: Reals) -> tuple[LinearTerm, Reals]:
+    """The term, and the mean step over the rows. `step`: the change of the outputs for each asked cell [cells, outputs]
+    from the neutral row.
+    """
     share = float(values.isna().mean())
     lost = np.zeros(step.shape[1]) if feature.missing is None else step[-1]
-    name = feature.column.name
-    if feature.column.kind in ("number", "integer"):
-        low, high = (float(values.iloc[cell]) for cell in feature.cells)
-        weights = (step[1] - step[0]) / (high - low) if high > low else np.zeros(step.shape[1])
-        centre = float(values.dropna().to_numpy(dtype=np.float64).mean())
-        excess = lost - weights * (centre - low)
-        if feature.missing is None:
-            return LinearTerm(name=name, weights=_short(weights), centre=centre)
-        shift, missing = -share * excess, (1 - share) * excess
-        return LinearTerm(
-            name=name, weights=_short(weights), centre=centre, shift=_short(shift), missing=_short(missing)
-        )
+    numeric = feature.column.kind in ("number", "integer")
+    term, present = (_of_numbers if numeric else _of_values)(values, feature, step)
+    excess = lost - present
+    if feature.missing is None:
+        return term, present
+    missing = _short((1 - share) * excess)
+    if numeric:
+        term = msgspec.structs.replace(term, shift=_short(-share * excess), missing=missing)
+    else:
+        parts = [_short(np.asarray(part) - share * excess) for part in term.parts]
+        term = msgspec.structs.replace(term, parts=parts, missing=missing)
+    return term, present + share * excess
+
+
+def _of_numbers(values: pd.Series, feature: _Feature, step: Reals) -> tuple[LinearTerm, Reals]:
+    """The term as if no value were missing, and the mean step over the values that are there."""
+    low, high = (float(values.iloc[cell]) for cell in feature.cells)
+    weights = (step[1] - step[0]) / (high - low) if high > low else np.zeros(step.shape[1])
+    centre = float(values.dropna().to_numpy(dtype=np.float64).mean())
+    term = LinearTerm(name=feature.column.name, weights=_short(weights), centre=centre)
+    return term, weights * (centre - low)
+
+
+def _of_values(values: pd.Series, feature: _Feature, step: Reals) -> tuple[LinearTerm, Reals]:
+    """The same of texts and flags."""
     found = [values.iloc[cell] for cell in feature.cells]
     counts = values.value_counts()
-    mean = sum((float(counts[value]) * part for value, part in zip(found, step, strict=False)), lost * 0.0)
-    mean = mean / len(values) + share * lost
-    return LinearTerm(
-        name=name,
+    weights = np.array([float(counts[value]) for value in found])
+    mean = weights @ step[: len(found)] / weights.sum()
+    term = LinearTerm(
+        name=feature.column.name,
         values=[bool(value) if feature.column.kind == "bool" else str(value) for value in found],
         parts=[_short(part - mean) for part in step[: len(found)]],
-        missing=[] if feature.missing is None else _short(lost - mean),
     )
+    return term, mean
 
 
 def _repeats(linear: Linear, source: Source, trial: Trial) -> bool:
@@ -189,5 +206,5 @@ def _scale(source: Source) -> Any:
     return "log_odds" if source.role == "probabilities" else source.role
 
 
-def _short(numbers: Reals) -> list[float]:
-    return [float(f"{number:.{_DIGITS}g}") for number in numbers]
+def _short(numbers: Reals, digits: int = _DIGITS) -> list[float]:
+    return [float(f"{number:.{digits}g}") for number in numbers]

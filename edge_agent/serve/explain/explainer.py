@@ -127,7 +127,8 @@ class Explainer:
         drawn = self._drawn.get(pairs) or background.draw(self._reference, case.predictor.rows.columns, pairs)
         if drawn is None:
             raise ExplanationRefused(f"the bundle of {case.predictor.label} does not tell what its training rows held")
-        estimate = sample(len(case.row), pairs, case.output, case.asking(drawn, stop))
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            estimate = sample(len(case.row), pairs, case.output, case.asking(drawn, stop))
         return case.told(case.about.scale, case.output, estimate, 2 * pairs)
 
 
@@ -176,12 +177,15 @@ class _Case:
         return ask
 
     def told(self, scale: str, output: float, estimate: Estimate, samples: int) -> Explanation:
+        contributions = balanced(estimate.contributions, output - estimate.base)
+        if not np.isfinite([*contributions, *estimate.standard_errors, estimate.base]).all():
+            raise ExplanationRefused("the contributions to this answer are too large for a number")
         return Explanation(
             method="sampled" if samples else "exact",
             scale=scale,
             output=output,
             base=estimate.base,
-            contributions=self._named(balanced(estimate.contributions, output - estimate.base)),
+            contributions=self._named(contributions),
             standard_errors=self._named(estimate.standard_errors),
             samples=samples,
             label=self.about.label,

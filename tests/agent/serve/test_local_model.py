@@ -138,7 +138,7 @@ def test_a_missing_value_may_be_spelled_in_every_way(tmp_path: Path, missing: An
 
 
 def test_masked_cells_are_missing(tmp_path: Path) -> None:
-    row = np.ma.array(list(METER.values()), dtype=object, mask=[True, False, False, False, True])
+    row: Any = np.ma.array(list(METER.values()), dtype=object, mask=[True, False, False, False, True])
     assert opened(tmp_path, make_mixed_bundle()).predict(row) == [114.0]
 
 

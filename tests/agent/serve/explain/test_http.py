@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.agent.serve.explain.conftest import Taught
 from tests.support.models import make_bundle, make_fragile_bundle, make_mixed_bundle
@@ -33,7 +36,8 @@ def client(live: Live) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def rows(taught: Teach) -> list[dict[str, float]]:
-    return taught("forest").rows.head(10).to_dict("records")  # type: ignore[return-value]
+    found: list[dict[str, float]] = taught("forest").rows.head(10).to_dict("records")
+    return found
 
 
 def test_a_prediction_comes_with_its_explanation(client: httpx.Client, rows: list[dict[str, float]]) -> None:
@@ -120,6 +124,25 @@ def test_a_bundle_that_tells_no_training_rows_cannot_explain(
     answered = client.post(path, json=row)
     assert (answered.status_code, answered.json()["reason"]) == (422, "not_explainable")
     assert words in answered.json()["error"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.dictionaries(
+        st.sampled_from(["explain", "samples", "class", "target", "scale", "more"]),
+        st.sampled_from(["1", "0", "16", "-1", "2.5", "1e9", "log_odds", "probability", "true", ""]) | st.text(),
+    ),
+    name=st.sampled_from(["forest", "mixed", "outliers", "pump", "meter"]),
+    row=st.lists(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(["eco", "north"])))
+    | st.sampled_from([[0] * 6, [1e38] * 6, [3e38, -3e38, 0], [None, 1, 0, "north", 3, True], [1]]),
+)
+def test_no_question_is_the_servers_fault(client: httpx.Client, asked: Any, name: str, row: Any) -> None:
+    sent = json.dumps(row)
+    params = {"explain": "1"} | asked
+    answered = client.post(
+        f"/predict/{name}", params=params, content=sent, headers={"Content-Type": "application/json"}
+    )
+    assert answered.status_code in (200, 400, 422)
 
 
 def test_rows_are_held_to_the_same_rules_and_to_a_number(client: httpx.Client, rows: list[dict[str, float]]) -> None:

@@ -112,13 +112,13 @@ def test_standard_errors_shrink_with_more_samples(taught: Teach) -> None:
 
 
 def test_a_feature_that_changes_nothing_contributes_nothing() -> None:
-    estimate = sample(3, 64, 5.0, lambda coalitions, _: 2.0 + 3.0 * coalitions[:, 1])
+    estimate = sample(3, 64, 5.0, lambda coalitions, _: np.where(coalitions[:, 1], 5.0, 2.0))
     assert estimate.contributions.tolist() == [0.0, 3.0, 0.0]
     assert (estimate.base, estimate.standard_errors.tolist()) == (2.0, [0.0, 0.0, 0.0])
 
 
 def test_features_that_work_only_together_share_alike() -> None:
-    estimate = sample(2, 64, 4.0, lambda coalitions, _: 4.0 * coalitions.all(axis=1))
+    estimate = sample(2, 64, 4.0, lambda coalitions, _: np.where(coalitions.all(axis=1), 4.0, 0.0))
     assert estimate.contributions.tolist() == [2.0, 2.0]
 
 
