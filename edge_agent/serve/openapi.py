@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edge_agent.serve.explain.describing import PARAMETERS, explanation_schema
+from edge_agent.serve.explain.describing import PARAMETERS, with_explanations
 from edgekit import __version__
 from edgekit.manifest import ClassValue, Dtype, Feature, Manifest, Output
 
@@ -95,8 +95,6 @@ def answer_schema(manifest: Manifest) -> dict[str, Any]:
     name = {"model": {"type": "string"}}
     plural = {"prediction": "predictions", "probabilities": "probabilities", "score": "scores"}
     many = {plural[word]: {"type": "array", "items": schema} for word, schema in one.items()}
-    explanation = explanation_schema(manifest)
-    one["explanation"], many["explanations"] = explanation, {"type": "array", "items": explanation}
     return {"oneOf": [_answer(one | name, "prediction"), _answer(many | name, "predictions")]}
 
 
@@ -125,7 +123,9 @@ def _list_of(schema: dict[str, Any], count: int) -> dict[str, Any]:
 def _predict(manifest: Manifest) -> dict[str, Any]:
     row = {"$ref": f"#/components/schemas/{manifest.name}"}
     body = {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]}
-    described = _post(f"Predict one row or several with {manifest.name}", body, answer_schema(manifest))
+    described = _post(
+        f"Predict one row or several with {manifest.name}", body, with_explanations(answer_schema(manifest), manifest)
+    )
     return described | {"parameters": list(PARAMETERS)}
 
 

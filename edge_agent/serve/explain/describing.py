@@ -35,8 +35,19 @@ PARAMETERS: tuple[dict[str, Any], ...] = (
 )
 
 
-def explanation_schema(manifest: Manifest) -> dict[str, Any]:
-    """JSON Schema of one explanation."""
+def with_explanations(answers: dict[str, Any], manifest: Manifest) -> dict[str, Any]:
+    """The JSON Schema of the answer to one row or to several, with what `explain=1` adds to each."""
+    one, many = answers["oneOf"]
+    explanation = _explanation(manifest)
+    added = ({"explanation": explanation}, {"explanations": {"type": "array", "items": explanation}})
+    return {
+        "oneOf": [
+            form | {"properties": form["properties"] | more} for form, more in zip((one, many), added, strict=True)
+        ]
+    }
+
+
+def _explanation(manifest: Manifest) -> dict[str, Any]:
     numbers = {
         "type": "object",
         "properties": {feature.name: {"type": "number"} for feature in manifest.inputs},
