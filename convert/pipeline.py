@@ -21,6 +21,7 @@ from convert.conversion import Conversion, Outcome, finish
 from convert.export.candidates import Attempt, Export, best, try_plans
 from convert.options import Options
 from convert.pack.golden import choose_golden
+from convert.pack.linear import take_apart
 from convert.pack.manifest import Findings, make_manifest
 from convert.pack.record import make_record, read_record
 from convert.pack.reference import count_reference
@@ -149,7 +150,8 @@ def entries(case: Case, verdict: Verdict) -> dict[FileRole, bytes]:
     golden = choose_golden(
         case.source.role, (panel.rows, verdict.reported), (panel.edge.trial, sure), case.source.targets
     )
-    reference = count_reference(case.rows.frame, case.columns, case.everything.expected.label)
+    linear = take_apart(case.source, case.everything, case.columns)
+    reference = count_reference(case.rows.frame, case.columns, case.everything.expected.label, linear)
     content = verdict.candidate.made.content
     return {"model": content, "golden": documents.encode(golden), "reference": documents.encode(reference)}
 

@@ -142,6 +142,7 @@ class Agent:
                 await ending()
             except Exception as error:  # noqa: BLE001 - a disk that is full must not keep the rest from ending well
                 _LOG.error("an end that is not clean: %s", error)
+        self._routes.close()
         self._disk.close()
         self._outbox.close()
 

@@ -6,24 +6,32 @@ same bin as its float64 original.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from convert.read.columns import Column
-from edgekit.golden import REFERENCE_SCHEMA, CategoricalBins, NumericBins, Reference
+from edgekit.golden import REFERENCE_SCHEMA, CategoricalBins, Linear, NumericBins, Reference
 
 _DECILES = np.arange(1, 10) / 10
 _TOP_VALUES = 20
 
 
-def count_reference(frame: pd.DataFrame, columns: tuple[Column, ...], labels: NDArray[np.generic] | None) -> Reference:
-    """Bins of every feature, and how often each class was predicted for these rows."""
+def count_reference(
+    frame: pd.DataFrame,
+    columns: tuple[Column, ...],
+    labels: NDArray[np.generic] | None,
+    linear: Linear | None = None,
+) -> Reference:
+    """Bins of every feature, and how often each class was predicted for these rows; the terms of a linear model."""
     return Reference(
         schema=REFERENCE_SCHEMA,
         rows=len(frame),
         features=[_bins(column, frame[column.name]) for column in columns],
         predicted=_predicted(labels),
+        linear=linear,
     )
 
 
@@ -59,9 +67,29 @@ def _categorical(name: str, present: pd.Series, missing: int) -> CategoricalBins
 
 def _numeric(name: str, values: NDArray[np.float64], missing: int) -> NumericBins:
     edges = _edges(values)
-    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    places = np.searchsorted(edges, values, side="left")
+    counts = np.bincount(places, minlength=len(edges) + 1)
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
-    return NumericBins(name=name, edges=edges.tolist(), counts=counts.tolist(), missing=missing, low=low, high=high)
+    return NumericBins(
+        name=name,
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+        missing=missing,
+        low=low,
+        high=high,
+        means=[_mean(values[places == place]) for place in range(len(counts))],
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """The mean in as few digits as tell it to a hundredth of the spread of the values."""
+    if not len(values):
+        return 0.0
+    low, high = float(values.min()), float(values.max())
+    spread = high - low
+    if not 0.0 < spread < np.inf:
+        return low if spread == 0.0 else float(np.mean(values / 2) * 2)
+    return round(float(np.mean(values)), 2 - math.floor(math.log10(spread)))
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

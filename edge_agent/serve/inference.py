@@ -51,12 +51,14 @@ class Predictor:
 
     `manifest`; `identity`: (name, version, sha256 of the bundle); `label`: `name:version`, which every answer carries;
     `rows`: the reader of what clients send; `run_us`, `row_us`: measured time of a run of one row, and of each
-    further row. A row answered together with others has the same label as alone; its numbers may differ by rounding
-    (1.2e-7 seen in a probability of a linear model, nothing in forests), far below the golden rows' tolerance.
+    further row; `reference`: the expanded reference bins of the bundle, where they lie beside the model. A row answered
+    together with others has the same label as alone; its numbers may differ by rounding (1.2e-7 seen in a probability
+    of a linear model, nothing in forests), far below the golden rows' tolerance.
     """
 
     def __init__(self, session: Any, manifest: Manifest, sha256: str) -> None:
         self.manifest = manifest
+        self.reference: bytes | None = None
         self.identity = (manifest.name, manifest.version, sha256)
         self.label = f"{manifest.name}:{manifest.version}"
         self.rows = RowReader(manifest)
@@ -79,11 +81,14 @@ class Predictor:
         try:
             manifest = manifests.decode(read_bounded(folder / MANIFEST_PATH, manifests.MAX_MANIFEST_BYTES))
             session = _session(folder / EXPANDED_NAMES["model"], manifest)
+            reference = _reference(folder / EXPANDED_NAMES["reference"], manifest)
         except (OSError, ValueError) as error:
             raise DeviceFault(
                 f"the model in {folder} cannot be read ({error}): install it again", reason="model_unreadable"
             ) from error
-        return cls(session, manifest, sha256)
+        predictor = cls(session, manifest, sha256)
+        predictor.reference = reference
+        return predictor
 
     def run(self, rows: Sequence[Row]) -> Answers:
         """Answers to rows in packing order, at least one. Raises DeviceFault when the runtime fails."""
@@ -106,6 +111,14 @@ class Predictor:
     def run_tensors(self, feeds: dict[str, NDArray[Any]]) -> Answers:
         """Answers to input tensors that are known to be right; onnxruntime's own exceptions pass through."""
         return self._form.read(self._session.run(self._names, feeds))
+
+    def run_output(self, name: str, feeds: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        """One output of the graph as it gives it, for input tensors that are known to be right. Raises DeviceFault."""
+        try:
+            given: NDArray[Any] = self._session.run([name], feeds)[0]
+        except _RuntimeFaults as error:
+            raise DeviceFault(f"model {self.label} failed while predicting ({error})", reason="run_failed") from error
+        return given
 
     @property
     def gains_together(self) -> bool:
@@ -224,6 +237,11 @@ def _session(path: Path, manifest: Manifest) -> Any:
         ) from error
     _check_names(session, manifest)
     return session
+
+
+def _reference(path: Path, manifest: Manifest) -> bytes | None:
+    """Kept in memory, some kilobytes: the folder may be gone by the time that somebody asks for an explanation."""
+    return read_bounded(path, manifest.file("reference").expanded_bytes) if path.is_file() else None
 
 
 def _check_names(session: Any, manifest: Manifest) -> None:

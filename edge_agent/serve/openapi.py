@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edge_agent.serve.explain.describing import PARAMETERS, with_explanations
 from edge_agent.serve.v2 import description as v2
 from edgekit import __version__
 from edgekit.manifest import ClassValue, Dtype, Feature, Manifest, Output
@@ -23,7 +24,7 @@ _REFUSALS: dict[str, str] = {
     "413": "The body is too large",
     "415": "The body is not declared as application/json, or its encoding is not read here",
     "422": "A feature is missing, unknown or of the wrong type",
-    "503": "No model is installed yet",
+    "503": "No model is installed yet, or several explanations are in line already",
 }
 _READS = {
     "/health": "The process lives; which models it serves",
@@ -131,7 +132,10 @@ def _list_of(schema: dict[str, Any], count: int) -> dict[str, Any]:
 def _predict(manifest: Manifest) -> dict[str, Any]:
     row = {"$ref": f"#/components/schemas/{manifest.name}"}
     body = {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]}
-    return _post(f"Predict one row or several with {manifest.name}", body, answer_schema(manifest))
+    described = _post(
+        f"Predict one row or several with {manifest.name}", body, with_explanations(answer_schema(manifest), manifest)
+    )
+    return described | {"parameters": list(PARAMETERS)}
 
 
 def _post(summary: str, body: dict[str, Any], answer: dict[str, Any] | None = None) -> dict[str, Any]:

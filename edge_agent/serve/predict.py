@@ -14,14 +14,15 @@ from edge_agent.serve.rows import Batch
 def predict(answering: Answering, request: Request, name: str | None = None) -> Response | Awaitable[Response]:
     """Answer with the model of that name, or with the only one."""
     predictor = answering.find(name)
-    return answering.at_once(predictor, request.body) or answering.answer(predictor, request, _read, _shape)
+    return answering.at_once(predictor, request.body) or answering.answer(predictor, request, _read, shape)
 
 
 def _read(predictor: Predictor, body: bytes) -> Batch:
     return predictor.rows.from_json(body)
 
 
-def _shape(predictor: Predictor, batch: Batch, answers: Answers) -> dict[str, object]:
+def shape(predictor: Predictor, batch: Batch, answers: Answers) -> dict[str, object]:
+    """The answer to one row, or to a list of them."""
     if not batch.many:
         return answers.single() | {"model": predictor.label}
     scores = answers.scores()

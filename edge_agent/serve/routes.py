@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_agent.serve.answering import Answering, Meter, NoModel
 from edge_agent.serve.connection import Handler
 from edge_agent.serve.encodings import OFFERED, BodyTooLarge, EncodingRefused
+from edge_agent.serve.explain.errors import ExplainingBusy, ExplanationRefused
+from edge_agent.serve.explain.question import parse_query
 from edge_agent.serve.message import JSON, Request, Response, answer, fault
 from edge_agent.serve.models import Models
 from edge_agent.serve.openapi import document
@@ -24,13 +26,18 @@ from edge_agent.serve.v2.answer import BINARY
 from edge_agent.serve.v2.endpoints import V2, accepts
 from edgekit.errors import Conflict, EdgekitError, MessageError, NotAllowed, NotFound, UsageFault
 
+if TYPE_CHECKING:
+    from edge_agent.serve.explain.answering import Explaining
+
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _RETRY_AFTER_S = "5"
 _STATUS: tuple[tuple[type[EdgekitError], int], ...] = (
     (NoModel, 503),
+    (ExplainingBusy, 503),
     (RowsRefused, 422),
     (BodyTooLarge, 413),
     (EncodingRefused, 415),
+    (ExplanationRefused, 422),
     (MessageError, 400),
     (NotFound, 404),
     (Conflict, 409),
@@ -64,6 +71,7 @@ class Routes:
         self._models = models
         self._surroundings = surroundings
         self._answering = Answering(models, surroundings.meter)
+        self._explaining: Explaining | None = None
         self._v2 = V2(self._answering)
         self._scoring = Scoring(self._answering)
         self._paths = self._fixed_paths()
@@ -89,10 +97,12 @@ class Routes:
     def close(self) -> None:
         """No more requests will come."""
         self._answering.close()
+        if self._explaining is not None:
+            self._explaining.close()
 
     def _fixed_paths(self) -> dict[str, dict[str, Handler]]:
         paths: dict[str, dict[str, Handler]] = {
-            "/predict": {"POST": partial(predict, self._answering)},
+            "/predict": {"POST": self._predict},
             "/health": {"GET": self._health},
             "/status": {"GET": lambda _: answer(self._surroundings.status())},
             "/metrics": {"GET": lambda _: Response(200, self._surroundings.metrics(), _METRICS_TYPE)},
@@ -124,7 +134,7 @@ class Routes:
         """The paths that hold a model's name, and the Open Inference Protocol's."""
         match path.split("/")[1:]:
             case ["predict", name]:
-                return {"POST": partial(predict, self._answering, name=name)}
+                return {"POST": partial(self._predict, name=name)}
             case ["models", name, leaf]:
                 return self._leaves(name).get(leaf)
             case ["v2", *parts]:
@@ -141,6 +151,16 @@ class Routes:
             "history": {"GET": lambda _: answer(self._surroundings.history(name))},
         }
 
+    def _predict(self, request: Request, name: str | None = None) -> Response | Awaitable[Response]:
+        asked = parse_query(request.query) if request.query else None
+        if asked is None:
+            return predict(self._answering, request, name)
+        if self._explaining is None:
+            from edge_agent.serve.explain.answering import Explaining  # most devices are never asked
+
+            self._explaining = Explaining(self._answering, self._surroundings.meter)
+        return self._explaining.explain(request, asked, name)
+
     def _health(self, _: Request) -> Response:
         serving = {predictor.manifest.name: predictor.manifest.version for predictor in self._models.all()}
         return answer({"status": "serving" if serving else "no_model", "models": serving})
@@ -154,7 +174,8 @@ class Routes:
 
 
 def _is_plain_prediction(request: Request) -> bool:
-    return request.path == "/predict" and request.method == "POST" and _is_json(request.media_type)
+    plain = request.path == "/predict" and not request.query and request.method == "POST"
+    return plain and _is_json(request.media_type)
 
 
 async def _guarded(promise: Awaitable[Response], request: Request) -> Response:
