@@ -11,9 +11,11 @@ import errno
 import hashlib
 import os
 import platform
+import re
 import resource
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from edge_agent.report.system import memory_available_bytes
@@ -94,10 +96,22 @@ def _check_device(bundle: Bundle, budget_bytes: int | None) -> None:
     requires, measured = bundle.manifest.requires, bundle.manifest.measured
     if platform.machine() not in requires.arch:
         raise BundleError(f"it runs on {', '.join(requires.arch)} only", reason="hardware_mismatch")
+    oldest, here = (_numbers(version) for version in (requires.onnxruntime_min, metadata.version("onnxruntime")))
+    if not oldest <= here < (oldest[0] + 1,):
+        raise DeviceFault(
+            f"it needs onnxruntime {requires.onnxruntime_min} or a later {oldest[0]}.x, and this device has "
+            f"{metadata.version('onnxruntime')}: others may answer otherwise",
+            reason="runtime_mismatch",
+        )
     needed = max(requires.free_memory_bytes, int(measured.load_peak_bytes * MEMORY_MARGIN))
     why = shortage(needed, memory_available_bytes(), budget_bytes)
     if why is not None:
         raise DeviceFault(why, reason=REASON)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`1.24.1` as numbers to compare; (0,) where there is none."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3]) or (0,)
 
 
 def _expand(bundle: Bundle, folder: Path) -> None:
