@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from edgekit import manifest as manifests
-from edgekit import wire
 from edgekit.bundle import MANIFEST_PATH, Bundle, parse
 from edgekit.errors import BundleError
 from edgekit.files import write_atomic
@@ -42,6 +41,8 @@ def expand(bundle: Bundle, role: FileRole) -> bytes:
 
 def pack_entry(role: FileRole, content: bytes) -> tuple[File, bytes]:
     """Encode one entry: its manifest line and its stored bytes."""
+    from edgekit import wire
+
     encoding, stored = wire.compress(content)
     line = File(
         path=_PATHS[role],
@@ -57,6 +58,8 @@ def pack_entry(role: FileRole, content: bytes) -> tuple[File, bytes]:
 
 def expand_entry(line: File, stored: bytes) -> bytes:
     """Expand one stored entry and check its digest. Raises BundleError."""
+    from edgekit import wire
+
     content = wire.expand(stored, line.encoding, line.expanded_bytes)
     if hashlib.sha256(content).hexdigest() != line.expanded_sha256:
         raise BundleError(f"{line.path} does not expand to what the manifest says", reason="digest_mismatch")
