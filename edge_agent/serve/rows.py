@@ -49,14 +49,12 @@ class RowReader:
         self._named = {column.feature.name: column for column in self.columns}
         self._in_order = [self._named[feature.name] for feature in manifest.inputs]
         self._fast = _FastReader(self.columns, self._in_order)
+        # The row of a body that is one object with nothing unusual about it; None: ask `from_json`.
+        self.one_from_json = self._fast.read_one
 
     def from_json(self, body: bytes) -> Batch:
         """One row or a list of rows. Raises MessageError when it is not JSON, RowsRefused when it does not fit."""
         return self._fast.read(body) or self.from_values(parse_json(body))
-
-    def one_from_json(self, body: bytes) -> Row | None:
-        """The row of a body that is one object with nothing unusual about it; None: ask `from_json`."""
-        return self._fast.read_one(body)
 
     def from_values(self, value: object) -> Batch:
         """The same from parsed JSON or Python values: a mapping, a list of cells, or a list of either; a missing cell
