@@ -100,6 +100,5 @@ def _many(lanes: list[Lane], duration_s: float) -> list[int]:
                     if lane.socket is not held:  # a closed one has left the poller by itself
                         watch(lane)
                 else:
-                    poller.unregister(lane.socket)
                     under_way -= 1
     return times
