@@ -53,7 +53,7 @@ def _served(sample: Sample, ours: Device, plan: Plan, peers: dict[str, Command])
         servers = {name: started.enter_context(running(command)) for name, command in commanded.items()}
         return [
             *rates.rows(sample.name, servers, plan),
-            *latency.rows(sample, servers[OURS], plan),
+            *latency.rows(sample, servers[OURS], servers[rates.TRIVIAL], plan),
             *latency.socket_rows(sample, servers[OURS], ours.unix_socket, plan),
         ]
 
