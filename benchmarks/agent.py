@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.measurement import Report, Row
+from benchmarks.measurement import Report, Row, line
 from benchmarks.serving import commands, footprint, latency, mlserver, rates, soak
 from benchmarks.serving.device import OURS, Device, device
 from benchmarks.serving.plan import FULL, QUICK, Plan
@@ -38,12 +38,19 @@ def main(*, quick: bool, as_json: bool) -> None:
         samples = {name: sample(name, Path(parent)) for name in FAMILIES}
         ours = {name: devices.enter_context(device(each, Path(parent))) for name, each in samples.items()}
         for name, each in samples.items():
-            report.rows += _served(each, ours[name], plan, _peers(each, home, Path(parent)))
-        report.rows += _mlserver_rows(home)
-        report.rows += footprint.rows(samples["forest"], ours["forest"], plan)
-        report.rows += footprint.size_rows(home)
-        report.rows += soak.rows(samples["forest"], ours["forest"], plan)
+            _add(report, _served(each, ours[name], plan, _peers(each, home, Path(parent))))
+        _add(report, _mlserver_rows(home))
+        _add(report, footprint.rows(samples["forest"], ours["forest"], plan))
+        _add(report, footprint.size_rows(home))
+        _add(report, soak.rows(samples["forest"], ours["forest"], plan))
     report.finish(as_json=as_json)
+
+
+def _add(report: Report, rows: list[Row]) -> None:
+    """Also told at once: the whole takes minutes."""
+    report.rows += rows
+    for row in rows:
+        click.echo(line(row), err=True)
 
 
 def _served(sample: Sample, ours: Device, plan: Plan, peers: dict[str, Command]) -> list[Row]:
