@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from benchmarks.measurement import Row, below, plain, turns_of
 from benchmarks.serving import commands
 from benchmarks.serving.device import OURS, Device, wait_connected
-from benchmarks.serving.load import load, modest
+from benchmarks.serving.load import load, pinned
 from benchmarks.serving.mlserver import Home
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.samples import Sample
@@ -32,7 +32,7 @@ _PIP = {"pip", "setuptools", "_distutils_hack", "pkg_resources"}
 
 def rows(sample: Sample, ours: Device, plan: Plan) -> list[Row]:
     """Memory and cold start, each server started anew for every figure; the client is on the other core."""
-    with modest(CLIENT_CORE):
+    with pinned(CLIENT_CORE):
         mine, gunicorn, waitress = turns_of(
             plan.starts,
             lambda: _started(ours.command(), connected=True),

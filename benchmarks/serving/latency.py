@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measurement import Row, below, plain, turns_of
-from benchmarks.serving.load import Load, load, modest
+from benchmarks.serving.load import Load, load, modest, pinned
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.samples import Sample
 from benchmarks.serving.servers import CLIENT_CORE, SERVER_CORE, Server
@@ -54,7 +54,7 @@ def rows(sample: Sample, ours: Server, trivial: Server, plan: Plan) -> list[Row]
 def socket_rows(sample: Sample, ours: Server, unix_socket: Path, plan: Plan) -> list[Row]:
     """A Unix socket beside TCP, the client on the other core, as an application of the device would be."""
     local = dataclasses.replace(ours, address=str(unix_socket))
-    with modest(CLIENT_CORE):
+    with pinned(CLIENT_CORE):
         turns = turns_of(plan.repeats, *(partial(load, server, 1, plan.load_s) for server in (local, ours)))
     unix, tcp = map(_p50, turns)
     detail = f"{unix:.0f} against {tcp:.0f} µs; client on the other core"

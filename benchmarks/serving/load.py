@@ -1,7 +1,6 @@
 """The load generator: keeps one request under way on each connection.
 
-It runs as a batch job, so that the first of several answers does not take the core away from the server, and blocks in
-`recv` while it has one connection, since a poll would be a tenth of what is measured.
+It blocks in `recv` while it has one connection, since a poll would be a tenth of what is measured.
 """
 
 from __future__ import annotations
@@ -33,16 +32,27 @@ class Load:
 
 
 @contextmanager
-def modest(core: int) -> Iterator[None]:
-    """This thread as the client: on that core, and as a batch job."""
+def pinned(core: int) -> Iterator[None]:
+    """This thread as a client on that core."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def modest(core: int) -> Iterator[None]:
+    """This thread as a client on the server's core: as a batch job, so that the first of several answers does not take
+    the core away from the server.
+    """
+    with pinned(core):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        try:
+            yield
+        finally:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def load(server: Server, connections: int, duration_s: float) -> Load:

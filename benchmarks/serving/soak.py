@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from benchmarks.measurement import Row, resident_bytes
 from benchmarks.serving.device import Device, wait_connected
 from benchmarks.serving.lanes import Asked, Lane
-from benchmarks.serving.load import modest
+from benchmarks.serving.load import pinned
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.samples import Sample
 from benchmarks.serving.servers import CLIENT_CORE, Server, running
@@ -35,7 +35,7 @@ class Soaked:
 def rows(sample: Sample, ours: Device, plan: Plan) -> list[Row]:
     """No failed request, and memory that stays where it was after a tenth of them."""
     before = len(ours.station.received.health)
-    with running(ours.command({"EDGEKIT_HEALTH_INTERVAL_S": "0.5"})) as server, modest(CLIENT_CORE):
+    with running(ours.command({"EDGEKIT_HEALTH_INTERVAL_S": "0.5"})) as server, pinned(CLIENT_CORE):
         wait_connected(server)
         soaked = _soak(server, _menu(sample), plan.soak_requests)
     reports = len(ours.station.received.health) - before
