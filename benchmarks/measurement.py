@@ -16,8 +16,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import click
+
+Figure = TypeVar("Figure")
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _RESULTS = Path(__file__).parent / "results"
@@ -43,6 +46,13 @@ def below(name: str, ours: float, theirs: float, peer: str, goal: float, detail:
     """A ratio that should not exceed `goal`."""
     ratio = ours / theirs
     return Row(name, round(ratio, 4), "ratio", peer, goal, ratio <= goal, detail)
+
+
+def fewer(name: str, ours: float, theirs: float, peer: str, goal: float | None = None, detail: str = "") -> Row:
+    """How many times less than the peer; should be `goal` at least."""
+    times = theirs / ours
+    ok = None if goal is None else times >= goal
+    return Row(name, round(times, 2), "× less", peer, goal, ok, detail, at_least=True)
 
 
 def plain(name: str, value: float, unit: str, detail: str = "") -> Row:
@@ -89,7 +99,7 @@ def line(row: Row) -> str:
     goal = (
         "" if row.goal is None else f"goal {'≥' if row.at_least else '≤'} {row.goal:g} {'met' if row.ok else 'MISSED'}"
     )
-    peer = "" if row.peer is None else f"of {row.peer}"
+    peer = "" if row.peer is None else f"{'than' if row.at_least else 'of'} {row.peer}"
     return f"{row.name:44} {row.value:>12,.3f} {row.unit:8} {peer:34} {goal:20} {row.detail}"
 
 
@@ -111,10 +121,15 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def median_of(repeats: int, *actions: Callable[[], float]) -> list[float]:
-    """Medians of each action's own figure, the actions taking turns so that a noisy moment hits all of them."""
+def turns_of(repeats: int, *actions: Callable[[], Figure]) -> list[list[Figure]]:
+    """Each action's own figures, the actions taking turns so that a noisy moment hits all of them."""
     figures = [[action() for action in actions] for _ in range(repeats)]
-    return [statistics.median(column) for column in zip(*figures, strict=True)]
+    return [list(column) for column in zip(*figures, strict=True)]
+
+
+def median_of(repeats: int, *actions: Callable[[], float]) -> list[float]:
+    """Medians of what `turns_of` gives."""
+    return [statistics.median(column) for column in turns_of(repeats, *actions)]
 
 
 def timed(action: Callable[[], object]) -> Callable[[], float]:

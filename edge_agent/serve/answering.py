@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import Literal, Protocol
 
 from edge_agent.serve.answers import Answers
+from edge_agent.serve.bound import BLOCK_ROWS
 from edge_agent.serve.encodings import BodyTooLarge, EncodingRefused, decoded, is_encoded
-from edge_agent.serve.inference import BLOCK_ROWS, Predictor
+from edge_agent.serve.inference import Predictor
 from edge_agent.serve.message import Request, Response, answer
 from edge_agent.serve.models import Models
 from edge_agent.serve.rows import Batch, RowsRefused
@@ -100,12 +101,11 @@ class Answering:
         if row is None:
             return None
         try:
-            shaped = predictor.run((row,)).single()
+            (line,) = predictor.lines((row,))
         except DeviceFault:
             self._meter.count(predictor.identity, "server_error")
             raise
-        shaped["model"] = predictor.label
-        response = answer(shaped)
+        response = Response(200, line)
         (predictor.note or self._open_lane(predictor))((time.perf_counter_ns() - started) // 1000)
         return response
 
@@ -126,11 +126,9 @@ class Answering:
         for first in range(0, len(rows), BLOCK_ROWS):
             block = rows[first : first + BLOCK_ROWS]
             with suppress(DeviceFault):
-                answers = predictor.run([row for _, row in block])
-                for number, (place, _) in enumerate(block):
-                    shaped = answers.single(number)
-                    shaped["model"] = predictor.label
-                    responses[place] = answer(shaped)
+                lines = predictor.lines([row for _, row in block])
+                for (place, _), line in zip(block, lines, strict=True):
+                    responses[place] = Response(200, line)
                 elapsed_us = (time.perf_counter_ns() - started) // 1000
                 self._meter.count(predictor.identity, "ok", rows=len(block), elapsed_us=elapsed_us, requests=len(block))
         return responses

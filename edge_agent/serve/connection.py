@@ -19,6 +19,7 @@ Handler = Callable[[Request], Result]
 
 _LOG = logging.getLogger(__name__)
 _LINGER_S = 1.0
+_READ_BYTES = 64 << 10
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -47,6 +48,8 @@ class Shared:
         self.limits = limits
         self.connections: set[Connection] = set()
         self.known_heads = KnownHeads()
+        self.buffer = bytearray(_READ_BYTES)
+        self.read = memoryview(self.buffer)
         self._together = handler if isinstance(handler, Together) else None
         self._turn: list[Connection] = []
         self.stopping = False
@@ -97,8 +100,12 @@ class Shared:
                 return
 
 
-class Connection(asyncio.Protocol):
-    """One client. The public methods up to `resume_writing` are asyncio's."""
+class Connection(asyncio.BufferedProtocol):
+    """One client. The public methods up to `resume_writing` are asyncio's.
+
+    It reads into the buffer that all connections share. Where a protocol brings none, asyncio takes 256 KiB from the
+    system for every read and gives them back: measured at 20 µs and more, against 3 µs for the read.
+    """
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -126,10 +133,13 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         self._shared.leave(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._shared.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._ending or self._peer_done:
             return
-        if not self._receiver.feed(data):
+        if not self._receiver.feed(bytes(self._shared.read[:nbytes])):
             self._peer_done = True
         if not (self._waiting and self._shared.gathers(self)):
             self.work()

@@ -1,15 +1,14 @@
 """A verified model in memory: rows in, answers out, and how long that takes here.
 
 One onnxruntime session with one thread, loaded from its path (loading from bytes costs half as much memory again). A
-model whose inputs are one tensor of numbers answers a single row through buffers bound once; anything else takes the
-ordinary way. Both give the same answers.
+model whose inputs are one tensor of numbers answers up to a block of rows through bound buffers; anything else takes
+the ordinary way. Both give the same answers.
 """
 
 from __future__ import annotations
 
 import ctypes
 import struct
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +21,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edge_agent.serve.answers import AnswerForm, Answers
+from edge_agent.serve.bound import BLOCK_ROWS, BoundRows
 from edge_agent.serve.columns import Column
+from edge_agent.serve.lines import LineForm
 from edge_agent.serve.rows import Row, RowReader
 from edgekit import manifest as manifests
 from edgekit.bundle import MANIFEST_PATH
@@ -38,8 +39,6 @@ _NUMPY: dict[Dtype, Any] = {
     "bool": np.bool_,
     "string": np.object_,
 }
-_STRUCT: dict[Dtype, str] = {"float32": "f", "float64": "d", "int64": "q", "bool": "?"}
-BLOCK_ROWS = 64
 _WARM_UP_ROWS = 32
 _TOGETHER_SHARE = 0.8
 _WARM_UP_RUNS = 7
@@ -65,10 +64,11 @@ class Predictor:
         # Set by whoever serves this model: counts an answered row by its µs.
         self.note: Callable[[int], None] | None = None
         self._form = AnswerForm(manifest)
+        self._line = LineForm(self._form, self.label).line
         self._session = session
         self._names = [output.name for output in manifest.outputs]
         self._slices = _slices(manifest)
-        self._bound: _BoundRow | None = None
+        self._bound: BoundRows | None = None
         self._warm_up()
 
     @classmethod
@@ -93,14 +93,16 @@ class Predictor:
     def run(self, rows: Sequence[Row]) -> Answers:
         """Answers to rows in packing order, at least one. Raises DeviceFault when the runtime fails."""
         try:
-            if self._bound is not None:
-                if len(rows) == 1:
-                    return self._bound.run(rows[0])
-                if len(rows) <= BLOCK_ROWS:
-                    return self._bound.run_block(rows)
+            if self._bound is not None and len(rows) <= BLOCK_ROWS:
+                return self._bound.run(rows)
             return self.run_tensors(self.feeds(rows))
         except _RuntimeFaults as error:
             raise DeviceFault(f"model {self.label} failed while predicting ({error})", reason="run_failed") from error
+
+    def lines(self, rows: Sequence[Row]) -> list[bytes]:
+        """The answer to each row as `POST /predict` writes it. Raises as `run` does."""
+        columns = self.run(rows).columns
+        return [self._line(columns, row) for row in range(len(rows))]
 
     def feeds(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """The graph's input tensors, each [rows, features], for rows in packing order."""
@@ -137,67 +139,16 @@ class Predictor:
         row = self._harmless = tuple(_neutral(column) for column in self.rows.columns)
         batch = [row] * _WARM_UP_ROWS
         try:
-            arrays = self._session.run(self._names, self.feeds([row]))
-            if len(self._slices) == 1 and self._slices[0][1] is not np.object_:
-                self._bound = _BoundRow.over(self._session, self._slices[0], self._names, arrays, self._form)
+            arrays = self._session.run(self._names, self.feeds([row, row]))
+            if len(self._slices) == 1 and BoundRows.possible(self._slices[0][1], arrays):
+                name, dtype, _, width = self._slices[0]
+                self._bound = BoundRows(self._session, (name, dtype), width, arrays, self._form)
             self.run_us = _measure(lambda: self.run([row]))
             self.row_us = max(0.0, _measure(lambda: self.run(batch)) - self.run_us) / (_WARM_UP_ROWS - 1)
         except _FaultsAtFirstRun as error:
             raise BundleError(
                 f"model {self.label} loads but does not run ({error}): make the bundle again", reason="model_mismatch"
             ) from error
-
-
-class _BoundRow:
-    """The short way for rows of numbers: one is packed into a buffer that onnxruntime reads in place, and answered in
-    buffers it writes in place; up to `BLOCK_ROWS` are packed into a buffer of their own. The lock makes the buffers
-    one caller's at a time.
-    """
-
-    def __init__(
-        self, session: Any, binding: Any, buffers: Sequence[Any], packer: struct.Struct, form: AnswerForm
-    ) -> None:
-        self._session, self._binding, self._packer, self._form = session, binding, packer, form
-        self._taken, *given = buffers
-        self._read = form.view(given)
-        self._name, self._names = session.get_inputs()[0].name, [output.name for output in form.outputs]
-        self._block: Any = np.zeros((BLOCK_ROWS, self._taken.shape[1]), dtype=self._taken.dtype)
-        self._lock = threading.Lock()
-
-    @classmethod
-    def over(
-        cls,
-        session: Any,
-        tensor: tuple[str, Any, int, int],
-        names: Sequence[str],
-        arrays: Sequence[NDArray[Any]],
-        form: AnswerForm,
-    ) -> _BoundRow | None:
-        """Bind buffers of the shapes that one run has just given; None when an output is text."""
-        if any(array.dtype.kind not in "fiub" for array in arrays):
-            return None
-        name, dtype, _, width = tensor
-        buffers = [np.zeros((1, width), dtype=dtype), *(np.zeros_like(array) for array in arrays)]
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(buffer) for buffer in buffers]
-        binding = session.io_binding()
-        binding.bind_ortvalue_input(name, values[0])
-        for output, value in zip(names, values[1:], strict=True):
-            binding.bind_ortvalue_output(output, value)
-        code = next(code for kind, code in _STRUCT.items() if _NUMPY[kind] is dtype)
-        return cls(session, binding, buffers, struct.Struct(f"={width}{code}"), form)
-
-    def run_block(self, rows: Sequence[Row]) -> Answers:
-        pack, size = self._packer.pack_into, self._packer.size
-        with self._lock:
-            for place, row in enumerate(rows):
-                pack(self._block, place * size, *row)
-            return self._form.read(self._session.run(self._names, {self._name: self._block[: len(rows)]}))
-
-    def run(self, row: Row) -> Answers:
-        with self._lock:
-            self._packer.pack_into(self._taken, 0, *row)
-            self._session.run_with_iobinding(self._binding)
-            return self._read()
 
 
 def trim_heap() -> None:

@@ -50,6 +50,8 @@ class RowReader:
         self.names = [feature.name for feature in manifest.inputs]
         self._in_order = [self._named[name] for name in self.names]
         self._fast = _FastReader(self.columns, self._in_order)
+        # The row of a body that is one object with nothing unusual about it; None: ask `from_json`.
+        self.one_from_json = self._fast.read_one
 
     def from_json(self, body: bytes) -> Batch:
         """One row or a list of rows. Raises MessageError when it is not JSON, RowsRefused when it does not fit."""
@@ -58,10 +60,6 @@ class RowReader:
     def from_lists(self, rows: Sequence[Sequence[object]]) -> Batch:
         """The same from rows of Python values in the manifest's order, at least one. Raises RowsRefused."""
         return self._fast.read_lists(rows) or self.from_values(rows)
-
-    def one_from_json(self, body: bytes) -> Row | None:
-        """The row of a body that is one object with nothing unusual about it; None: ask `from_json`."""
-        return self._fast.read_one(body)
 
     def from_values(self, value: object) -> Batch:
         """The same from parsed JSON or Python values: a mapping, a list of cells, or a list of either; a missing cell

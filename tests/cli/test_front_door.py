@@ -42,6 +42,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_device_loads_neither_the_other_sides_nor_the_wire_form_to_serve() -> None:
+    code = (
+        "import sys, edgekit.cli, click; edgekit.cli.root.get_command(click.Context(edgekit.cli.root), 'agent');"
+        "import edge_agent.runtime;"
+        "print([m for m in ('convert.cli', 'fleet.cli', 'edgekit.wire', 'tuf', 'urllib3') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
 def test_every_command_and_option_has_help(path: tuple[str, ...]) -> None:
     command = COMMANDS[path]
