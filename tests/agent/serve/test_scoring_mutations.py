@@ -155,7 +155,7 @@ def test_a_good_table_gets_the_same_answers_in_every_form(
     cells = [[row[name] for name in names] for row in rows]
     columns = {name: [row[name] for row in rows] for name in names}
     text = io.StringIO()
-    if any("\r" in (row["site"] or "") for row in rows):
+    if any(set("\r\n") & set(row["site"] or "") for row in rows):
         quoting = csv.QUOTE_ALL  # csv.writer quotes the ends of lines that it writes itself, and no others
     writer = csv.writer(text, lineterminator=end, quoting=quoting)
     writer.writerow(names)
