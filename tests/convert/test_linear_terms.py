@@ -60,7 +60,7 @@ def three(sensors: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
         (SVC(kernel="linear"), two, "score", 1),
         (SGDOneClassSVM(random_state=0), three, "score", 1),
     ],
-    ids=lambda value: type(value).__name__ if hasattr(value, "fit") else str(value),
+    ids=lambda value: type(value).__name__ if hasattr(value, "fit") else getattr(value, "__name__", str(value)),
 )
 def test_linear_models_are_taken_apart(sensors: pd.DataFrame, model: Any, rows: Any, scale: str, outputs: int) -> None:
     x, y = rows(sensors)
