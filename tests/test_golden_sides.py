@@ -64,7 +64,7 @@ def test_the_golden_agent_configuration_names_every_setting(tmp_path: Path) -> N
         (tmp_path / name).write_bytes((GOLDEN / name).read_bytes())
     found = edge_agent.config.load(tmp_path / "agent.toml", {})
     assert (found.join.device, found.data_dir) == ("press-7", tmp_path / "edgekit-agent")
-    for section in (found.http, found.health, found.link, found.update):
+    for section in (found.http, found.health, found.mqtt, *found.mqtt.inference, found.link, found.update):
         _all_named(section, GOLDEN / "agent.toml", DOCS / "configuration.md")
 
 
